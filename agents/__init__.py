@@ -1,0 +1,1 @@
+"""The policies: one file per algorithm, shared parts in networks, flows and critics."""

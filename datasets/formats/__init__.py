@@ -1,0 +1,1 @@
+"""One file per format on disk; every reader returns a `datasets.schema.Dataset`."""

@@ -1,0 +1,1 @@
+"""The worlds: simulators behind one decentralised contract. NumPy and Numba only, never torch."""

@@ -1,0 +1,186 @@
+"""Is this machine ready? Answers from files and package metadata, without importing anything heavy."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Literal
+
+from harness.passport import (
+    CORE_PACKAGES,
+    EXTRA_PACKAGES,
+    PROJECT_ROOT,
+    gpu_models,
+    installed_version,
+)
+from harness.tables import render
+
+_PYTHONS = ((3, 11), (3, 14))
+"""Supported versions, from the first to before the second; as `requires-python` in pyproject.toml."""
+
+_FREE_DISK_GIB = 2.0
+"""A comfortable room for datasets, checkpoints and videos of a few runs."""
+
+_SHADOWED = ("datasets", "agents")
+"""Import packages of ours that share their name with a well-known third-party distribution."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One answer of the doctor."""
+
+    name: str
+    status: Literal["ok", "warning", "missing"]
+    """`missing`: the main job will not run; `warning`: something optional is absent or doubtful."""
+    detail: str
+    remedy: str = ""
+    """How to get it; empty when nothing is to be done."""
+
+
+def _python() -> Check:
+    first, end = _PYTHONS
+    version = ".".join(map(str, sys.version_info[:3]))
+    if first <= sys.version_info[:2] < end:
+        return Check("python", "ok", version)
+    wanted = f"Python {first[0]}.{first[1]} up to {end[0]}.{end[1] - 1}"
+    return Check("python", "missing", f"{version} is not supported", f"install {wanted}")
+
+
+def _core_packages() -> Iterator[Check]:
+    for name in CORE_PACKAGES:
+        version = installed_version(name)
+        if version is None:
+            yield Check(name, "missing", "not installed", f"pip install {name}")
+        else:
+            yield Check(name, "ok", version)
+
+
+def _extra_packages() -> Iterator[Check]:
+    for name in EXTRA_PACKAGES:
+        version = installed_version(name)
+        extra = "pettingzoo" if name == "pettingzoo" else "mujoco"
+        if version is None:
+            yield Check(name, "warning", "not installed (optional)", f"pip install 'marl-harness[{extra}]'")
+        else:
+            yield Check(name, "ok", version)
+
+
+def _cuda() -> Check:
+    gpus = gpu_models()
+    torch = installed_version("torch") or ""
+    if not gpus and shutil.which("nvidia-smi") is None:
+        return Check("cuda", "ok", "no NVIDIA driver: everything runs on the CPU")
+    device = ", ".join(gpus) or "nvidia-smi found"
+    if torch.endswith("+cpu"):
+        remedy = "install a CUDA build of torch (pytorch.org/get-started)"
+        return Check("cuda", "warning", f"{device}, but torch {torch} is a CPU build", remedy)
+    return Check("cuda", "ok", f"{device}; whether torch {torch} can use it shows on first use")
+
+
+def _can_write_below(folder: Path) -> bool:
+    """Whether a folder can be written, or created in the nearest ancestor that exists."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return existing.is_dir() and os.access(existing, os.W_OK)
+
+
+def _numba_cache() -> Check:
+    """Numba caches next to the source, else in the user's cache folder, unless NUMBA_CACHE_DIR says where."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "numba"
+    folders = [Path(chosen)] if chosen else [PROJECT_ROOT / "env_adapters", user]
+    for folder in folders:
+        if _can_write_below(folder):
+            return Check("numba cache", "ok", str(folder))
+    detail = f"cannot write {folders[-1]}: the engine compiles anew in every process"
+    return Check("numba cache", "warning", detail, "set NUMBA_CACHE_DIR to a folder you can write")
+
+
+def _gl() -> Check:
+    name = "MuJoCo frames"
+    if sys.platform != "linux":
+        return Check(name, "ok", "drawn with the system's OpenGL")
+    egl, osmesa = ctypes.util.find_library("EGL"), ctypes.util.find_library("OSMesa")
+    if egl or osmesa:
+        backend = "egl" if egl and (gpu_models() or not osmesa) else "osmesa"
+        found = ", ".join(library for library in (egl, osmesa) if library)
+        return Check(name, "ok", f"{found}; without a screen set MUJOCO_GL={backend}")
+    remedy = "sudo apt-get install libosmesa6, then MUJOCO_GL=osmesa (or libegl1, MUJOCO_GL=egl)"
+    return Check(name, "warning", "neither libEGL nor libOSMesa found", remedy)
+
+
+def _ffmpeg() -> Check:
+    chosen = os.environ.get("IMAGEIO_FFMPEG_EXE")
+    spec = util.find_spec("imageio_ffmpeg")
+    roots = (spec.submodule_search_locations or []) if spec else []
+    bundled = [file for root in roots for file in Path(root, "binaries").glob("ffmpeg-*")]
+    program = chosen or (str(bundled[0]) if bundled else shutil.which("ffmpeg"))
+    if program is None or not Path(program).is_file():
+        detail = f"no program at {program}" if program else "no program found"
+        return Check("ffmpeg", "missing", detail, "pip install --force-reinstall imageio-ffmpeg")
+    return Check("ffmpeg", "ok", program)
+
+
+def _starcraft() -> Check:
+    folder = os.environ.get("SC2PATH")
+    if folder and not Path(folder).is_dir():
+        return Check(
+            "StarCraft II", "warning", f"SC2PATH={folder} is not a folder", "correct or unset SC2PATH"
+        )
+    detail = f"{folder}" if folder else "not installed and not needed: the embedded engine plays"
+    return Check("StarCraft II", "ok", detail)
+
+
+def _own_package(name: str) -> Check:
+    """Whether an import name of ours leads to our folder and to nobody else's."""
+    spec = util.find_spec(name)
+    places = list(spec.submodule_search_locations or []) if spec else []
+    own = PROJECT_ROOT / name
+    advice = "give the project an environment of its own"
+    if not places or Path(places[0]).resolve() != own:
+        found = places[0] if places else "nothing"
+        return Check(f"import {name}", "missing", f"leads to {found}, not to {own}", advice)
+    foreign = installed_version(name)
+    if foreign is not None:
+        detail = f"the third-party package {name} {foreign} is installed too"
+        return Check(f"import {name}", "warning", detail, f"pip uninstall {name}, or {advice}")
+    return Check(f"import {name}", "ok", str(own))
+
+
+def _disk() -> Check:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    detail = f"{free:.1f} GiB free in {Path.cwd()}"
+    if free < _FREE_DISK_GIB:
+        return Check("disk", "warning", detail, "free some space, or work in another folder")
+    return Check("disk", "ok", detail)
+
+
+def diagnose() -> list[Check]:
+    """Look at interpreter, packages, devices, libraries and folders; takes well under a second."""
+    return [
+        _python(),
+        *_core_packages(),
+        _cuda(),
+        _numba_cache(),
+        *_extra_packages(),
+        _gl(),
+        _ffmpeg(),
+        _starcraft(),
+        *(_own_package(name) for name in _SHADOWED),
+        _disk(),
+    ]
+
+
+def format_checks(checks: Sequence[Check]) -> str:
+    """The checks as a table, and a last line that says what they mean together."""
+    rows = [(check.name, check.status, check.detail, check.remedy) for check in checks]
+    missing = [check.name for check in checks if check.status == "missing"]
+    warnings = sum(check.status == "warning" for check in checks)
+    verdict = f"not ready: {', '.join(missing)} missing" if missing else "ready"
+    notes = f" ({warnings} warning{'s' if warnings != 1 else ''})" if warnings else ""
+    return f"{render(('check', 'status', 'detail', 'how to get it'), rows)}\n\n{verdict}{notes}"

@@ -1,0 +1,83 @@
+"""How a command ends: one line on standard error and an exit code that never changes its meaning.
+
+The exceptions themselves live in `env_adapters.errors`, where every room can raise them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from env_adapters.errors import HarnessError
+from harness.tables import printable
+
+EXIT_CODES: dict[int, str] = {
+    0: "success",
+    1: "unexpected error: a defect of the project or of an agent's or adapter's code",
+    2: "wrong use of the command line",
+    3: "no scenario, agent, dataset, option or run of this name",
+    4: "two things that do not belong together, such as a checkpoint and another observation layout",
+    5: "a file is damaged or not of the expected format",
+    6: "the value of an option makes no sense",
+    7: "a folder or file cannot be written",
+    8: "an optional package is missing",
+    9: "an action is malformed or not available",
+    10: "training diverged",
+    11: "the run directory belongs to another configuration or to a running process",
+    130: "interrupted by the user",
+    141: "the reader of standard output went away",
+}
+"""Exit code -> meaning; public, a code is never reused."""
+
+_DEBUG = "HARNESS_DEBUG"
+
+
+def _say(text: str) -> None:
+    print(f"harness: {printable(text)}", file=sys.stderr)
+
+
+def _unexpected(error: Exception) -> int:
+    name = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
+    if os.environ.get(_DEBUG):
+        traceback.print_exception(error)
+        _say(f"error: {name}")
+    else:
+        _say(f"error: {name} (set {_DEBUG}=1 for the traceback)")
+    return 1
+
+
+def _reader_is_gone() -> bool:
+    """Whether standard output leads nowhere; if so it is silenced, for Python flushes it again at exit."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
+
+
+def run_command(main: Callable[[], int]) -> int:
+    """Run a command and turn whatever it raises into an exit code and at most one line on standard error.
+
+    Args:
+        main: the command; returns its own exit code.
+
+    Returns:
+        A key of `EXIT_CODES`. SystemExit passes through.
+    """
+    try:
+        code = main()
+        sys.stdout.flush()
+    except HarnessError as error:
+        _say(f"error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say("interrupted; finished episodes are kept, the same command continues after them")
+        return 130
+    except BrokenPipeError as error:  # of standard output, or of a worker that died
+        return 141 if _reader_is_gone() else _unexpected(error)
+    except Exception as error:
+        return _unexpected(error)
+    return code

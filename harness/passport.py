@@ -1,0 +1,140 @@
+"""Where a run was made: code, machine, versions. Recorded, never used to decide anything."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import tomllib
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+"""The folder that holds the import packages: a checkout, or site-packages."""
+
+DISTRIBUTION = "marl-harness"
+
+CORE_PACKAGES = (
+    "numpy",
+    "numba",
+    "torch",
+    "safetensors",
+    "h5py",
+    "pandas",
+    "imageio",
+    "imageio-ffmpeg",
+    "pillow",
+    "rich",
+    "tyro",
+)
+"""Packages that the project always needs."""
+
+EXTRA_PACKAGES = ("mujoco", "gymnasium", "gymnasium-robotics", "pettingzoo")
+"""Packages that some scenarios and adapters need."""
+
+_ENVIRONMENT = (
+    "CUDA_VISIBLE_DEVICES",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "MKL_NUM_THREADS",
+    "MUJOCO_GL",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "PYTHONHASHSEED",
+)
+"""The only environment variables that are recorded: the rest may hold secrets."""
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of an installed distribution, read from its metadata without importing it; None if absent."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _read_text(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _project_version() -> str | None:
+    try:
+        declared = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+        return str(declared["project"]["version"])
+    except (OSError, KeyError, tomllib.TOMLDecodeError):  # installed, or another project's file
+        return installed_version(DISTRIBUTION)
+
+
+def _git(root: Path) -> dict[str, Any] | None:
+    """Commit of the checkout at `root` and whether tracked files differ from it; None outside a checkout."""
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "--no-optional-locks", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
+    try:
+        answer = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):  # no git, no commit yet, or a folder git does not trust
+        return None
+    commit, _, dirty = answer.stdout.strip().partition("-")
+    return {"commit": commit, "dirty": bool(dirty)}
+
+
+def cpu_model() -> str:
+    """Name of the processor, or what the platform calls it."""
+    for line in (_read_text("/proc/cpuinfo") or "").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def gpu_models() -> list[str]:
+    """Names of the NVIDIA devices that the driver lists under /proc; empty without a driver."""
+    found = []
+    for file in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in (_read_text(str(file)) or "").splitlines():
+            if line.startswith("Model:"):
+                found.append(line.partition(":")[2].strip())
+    return found
+
+
+def load_average() -> float | None:
+    """Mean number of runnable processes over the last minute; None where the system does not count them."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def _usable_cores() -> int | None:
+    """Cores this process may run on, which a container or a batch system can limit."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def passport() -> dict[str, Any]:
+    """Everything about code and machine that helps to explain a result, as a JSON object.
+
+    Reads files and package metadata; imports no heavy package. Of the environment only an allow-list of
+    variables is recorded. What cannot be found out is None.
+    """
+    packages = {name: installed_version(name) for name in (*CORE_PACKAGES, *EXTRA_PACKAGES)}
+    governor = _read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return {
+        "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "project": DISTRIBUTION,
+        "version": _project_version(),
+        "git": _git(PROJECT_ROOT),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "platform": platform.platform(),
+        "cpu": cpu_model(),
+        "cores": os.cpu_count(),
+        "usable_cores": _usable_cores(),
+        "frequency_governor": governor.strip() if governor else None,
+        "gpus": gpu_models(),
+        "load_average": load_average(),
+        "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        "packages": {name: version for name, version in packages.items() if version is not None},
+    }

@@ -1,0 +1,130 @@
+"""Files that survive crashes and show damage: atomic writes, and JSON that carries its own checksum."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from env_adapters.errors import CorruptFileError, OutputError
+
+_MARK = b', "checksum": "'
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the enclosed writes into an OutputError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(
+            f"cannot write {path}: {reason}; free the place or choose another folder"
+        ) from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a crash at any instant, meets the old content or the new, never a part.
+
+    A temporary file in the same folder is written, flushed to disk and renamed over `path`.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full; `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with writing(path):
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    with suppress(OSError):  # not every platform and file system can flush a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _digest(head: bytes) -> bytes:
+    return hashlib.blake2b(head, digest_size=8).hexdigest().encode()
+
+
+def seal(values: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """JSON of an object, its last member a checksum (64 bit BLAKE2b) of all bytes before it, and a line end.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    head = json.dumps(values, indent=indent, allow_nan=False).encode()[:-1].rstrip()
+    return head + _MARK + _digest(head) + b'"}\n'
+
+
+def unseal(sealed: bytes) -> dict[str, Any] | None:
+    """The object that `seal` wrote, or None if a single bit of it has changed."""
+    head, _, tail = sealed.rpartition(_MARK)
+    if tail != _digest(head) + b'"}\n':
+        return None
+    try:
+        values: dict[str, Any] = json.loads(head + b"}")
+    except (ValueError, RecursionError):  # sealed by somebody else
+        return None
+    return values
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """The content of a file, or None where there is none; CorruptFileError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CorruptFileError(
+            f"cannot read {path}: {error.strerror or error}; check its type and rights"
+        ) from error
+
+
+def read_sealed(path: Path) -> dict[str, Any] | None:
+    """The sealed object in a file, or None where there is no file; CorruptFileError if it has changed."""
+    data = read_bytes(path)
+    if data is None:
+        return None
+    values = unseal(data)
+    if values is None:
+        raise CorruptFileError(f"{path} is damaged or was edited (wrong checksum); restore it or use --fresh")
+    return values
+
+
+def parse_sealed_lines(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Read a file of sealed lines that was only ever appended to.
+
+    A crash can tear the last line, which is left out; damage anywhere else is an error.
+
+    Returns:
+        The objects, and how many bytes at the start of `data` they fill.
+
+    Raises:
+        CorruptFileError: a line other than the last is damaged; the message names `path` and line number.
+    """
+    objects: list[dict[str, Any]] = []
+    intact = 0
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        end = intact + len(line) + 1
+        values = unseal(line + b"\n")
+        if values is None and end < len(data):
+            raise CorruptFileError(
+                f"{path} line {number} is damaged; restore the file or start over with --fresh"
+            )
+        if values is not None:
+            objects.append(values)
+            intact = end
+    return objects, intact
