@@ -18,7 +18,7 @@ from datasets.schema import Array, Dataset, StoredEpisode
 from env_adapters.api import BoolArray, DoubleArray, IntArray
 
 N_BINS = 10
-"""Bars of each histogram."""
+"""Bars of each histogram, at most; never more than there are distinct values."""
 MAX_LISTED = 5
 """Offending rows that are listed; the rest is only counted."""
 
@@ -154,7 +154,7 @@ def describe(dataset: Dataset) -> Description:
 
 
 def _histogram(values: npt.NDArray[np.float64] | IntArray) -> Histogram:
-    counts, edges = np.histogram(values, bins=N_BINS)
+    counts, edges = np.histogram(values, bins=min(N_BINS, len(np.unique(values))))
     return Histogram(edges, counts)
 
 

@@ -10,13 +10,15 @@ renderers only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+
+from env_adapters.errors import ActionError
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -71,6 +73,7 @@ class Step(NamedTuple):
     terminated: bool
     truncated: bool
     info: Mapping[str, Any]
+    """The same names at every step: `steps` (int) always, `won` (bool) where there is a winner."""
 
 
 class VectorStep(NamedTuple):
@@ -87,7 +90,7 @@ class VectorStep(NamedTuple):
     truncated: BoolArray
     """[B]"""
     info: Mapping[str, npt.NDArray[Any]]
-    """Arrays [B]; scenarios with a winner have `won` (bool)."""
+    """Arrays [B], the same names at every step: `steps` (int) always, `won` (bool) where there is a winner."""
 
     @property
     def ended(self) -> BoolArray:
@@ -208,8 +211,6 @@ class TeamPolicy(Protocol):
 
 def check_joint_actions(actions: ActionArray, spec: TeamSpec, n_games: int) -> None:
     """Raise ActionError unless `actions` has the shape and type that `VectorEnv.step` takes."""
-    from env_adapters.errors import ActionError
-
     discrete = spec.action_kind == "discrete"
     shape = (n_games, spec.n_agents) if discrete else (n_games, spec.n_agents, spec.action_size)
     actual = np.asarray(actions)
@@ -222,3 +223,20 @@ def check_joint_actions(actions: ActionArray, spec: TeamSpec, n_games: int) -> N
     if not discrete and not np.isfinite(actual).all():
         game, agent = (int(i) for i in np.argwhere(~np.isfinite(actual))[0][:2])
         raise ActionError(f"action of agent {agent} in game {game} of {spec.scenario} is not finite")
+
+
+def check_available(actions: ActionArray, views: Sequence[AgentView], spec: TeamSpec, game: int) -> None:
+    """Raise ActionError at the first of one game's discrete actions [N] that its agent's mask does not allow."""
+    for view, action in zip(views, actions, strict=True):
+        mask = view.available_actions
+        if mask is not None and not (0 <= action < len(mask) and mask[action]):
+            raise unavailable_action(int(action), view.agent_index, game, view.step, mask, spec)
+
+
+def unavailable_action(action: int, agent: int, game: int, step: int, mask: BoolArray, spec: TeamSpec) -> ActionError:
+    """Build the error for an action that its agent's mask [A] does not allow."""
+    allowed = ", ".join(map(str, np.flatnonzero(mask)))
+    return ActionError(
+        f"action {action} of agent {agent} in game {game} of {spec.scenario} is not available at step {step}; "
+        f"available: {allowed}"
+    )

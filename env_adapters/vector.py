@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from env_adapters.api import (
     Step,
     VectorEnv,
     VectorStep,
+    check_available,
     check_joint_actions,
 )
 from env_adapters.errors import ActionError
@@ -48,13 +50,14 @@ class SingleEnv(DecentralizedEnv):
 
     def step(self, joint_action: ActionArray) -> Step:
         """Advance; a world that has ended stays as it is."""
-        step = self._vector.step(np.asarray(joint_action)[None])
+        step = self._vector.step(cast(ActionArray, np.asarray(joint_action)[None]))
         self._steps = int(step.info["steps"][0])
         return self._unpack(step)
 
     def state(self) -> FloatArray:
         """Global state [S]."""
-        return self._vector.state()[0]
+        state: FloatArray = self._vector.state()[0]
+        return state
 
     def snapshot(self) -> bytes:
         """The world as bytes."""
@@ -120,7 +123,11 @@ class LoopVectorEnv(VectorEnv):
     def step(self, joint_actions: ActionArray) -> VectorStep:
         """Advance the games that have not ended."""
         check_joint_actions(joint_actions, self.spec, self.n_games)
-        for game, last in enumerate(self._steps()):
+        steps = self._steps()
+        for game, last in enumerate(steps):
+            if not (last.terminated or last.truncated):
+                check_available(joint_actions[game], last.views, self.spec, game)
+        for game, last in enumerate(steps):
             if last.terminated or last.truncated:
                 self._last[game] = last._replace(reward=0.0)
             else:

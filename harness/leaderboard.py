@@ -91,7 +91,7 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written; an older one stays as it is.
     """
-    text = frame.map(_inert).rename(columns=_inert).to_csv(index=False, lineterminator="\n")
+    text = frame.astype(object).map(_inert).rename(columns=_inert).to_csv(index=False, lineterminator="\n")
     write_atomic(path, text.encode())
 
 

@@ -176,9 +176,10 @@ class RunDirectory:
         self.manifest = manifest
         self.finished, intact = _load_episodes(path)
         self._file = file
+        self._requested = frozenset(manifest["config"]["episode_seeds"])
         self.dropped_bytes = file.seek(0, os.SEEK_END) - intact
         file.truncate(intact)
-        if self.missing(manifest["config"]["episode_seeds"]):
+        if self.missing(self._requested):
             (path / _SUMMARY).unlink(missing_ok=True)
 
     @classmethod
@@ -243,12 +244,12 @@ class RunDirectory:
             ValueError: the episode was not requested, or is there already.
         """
         seed = record.episode_seed
-        if seed in self.finished or seed not in self.manifest["config"]["episode_seeds"]:
+        if seed in self.finished or seed not in self._requested:
             raise ValueError(f"episode {seed} is already in {self.path} or was not requested")
         start = self._file.seek(0, os.SEEK_END)
         with writing(self.path / _EPISODES):
             try:
-                rest = memoryview(seal(asdict(record)))
+                rest = memoryview(seal(vars(record)))
                 while rest:
                     rest = rest[os.write(self._file.fileno(), rest) :]
                 os.fsync(self._file.fileno())
@@ -264,11 +265,9 @@ class RunDirectory:
             ValueError: a requested episode is missing, or the summary counts another number of episodes.
             OutputError: the folder cannot be written.
         """
-        seeds = self.manifest["config"]["episode_seeds"]
-        if self.missing(seeds) or summary.episodes != len(seeds):
-            raise ValueError(
-                f"summary of {summary.episodes} episodes, {len(self.finished)} of {len(seeds)} finished"
-            )
+        finished, requested = len(self.finished), len(self._requested)
+        if not summary.episodes == finished == requested:
+            raise ValueError(f"summary of {summary.episodes} episodes, {finished} of {requested} finished")
         write_atomic(self.path / _SUMMARY, seal(asdict(summary), indent=2))
 
     def close(self) -> None:

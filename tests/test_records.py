@@ -175,6 +175,23 @@ def test_a_tail_of_zeros_left_by_a_power_cut_is_dropped(tmp_path: Path) -> None:
         assert (run.dropped_bytes, list(run.finished)) == (4096, [1])
 
 
+def test_a_damaged_last_line_of_an_unfinished_run_is_played_again(tmp_path: Path) -> None:
+    with RunDirectory.open(tmp_path, manifest([1, 2, 3])) as run:
+        run.append(record(1))
+        run.append(record(2))
+    log = tmp_path / "episodes.jsonl"
+    log.write_bytes(log.read_bytes()[:-20] + b"0" * 19 + b"\n")
+    assert load_run(tmp_path).episodes == [record(1)]
+    with RunDirectory.open(tmp_path, manifest([1, 2, 3])) as run:
+        assert run.missing([1, 2, 3]) == [2, 3]
+
+
+def test_temporary_files_of_a_killed_process_are_cleared(tmp_path: Path) -> None:
+    (tmp_path / ".summary.json.0a1b2c3d.tmp").write_text("{")
+    RunDirectory.open(tmp_path, manifest([1])).close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["episodes.jsonl", "manifest.json"]
+
+
 def test_every_flipped_bit_of_a_finished_run_is_detected(tmp_path: Path) -> None:
     finished_run(tmp_path, [1, 2])
     for name in ("manifest.json", "episodes.jsonl", "summary.json"):

@@ -19,8 +19,8 @@ from env_adapters.api import (
     VectorEnv,
     VectorStep,
     check_joint_actions,
+    unavailable_action,
 )
-from env_adapters.errors import ActionError
 from env_adapters.snapshots import digest, pack, unpack
 from env_adapters.starcraft import engine, maps, smac_layer
 from env_adapters.starcraft.smac_step import Batch, first_unavailable, observe_games, reset_games, state_games, step_games
@@ -139,11 +139,8 @@ class SmacVectorEnv(VectorEnv):
         if index < 0:
             return
         game, agent = divmod(index, self.spec.n_agents)
-        allowed = ", ".join(map(str, np.flatnonzero(self._available[game, agent])))
-        raise ActionError(
-            f"action {actions[game, agent]} of agent {agent} in game {game} of {self.spec.scenario} is not available "
-            f"at step {self._batch.steps[game]}; available: {allowed}"
-        )
+        mask, step = self._available[game, agent], int(self._batch.steps[game])
+        raise unavailable_action(int(actions[game, agent]), agent, game, step, mask, self.spec)
 
     def _result(self) -> VectorStep:
         batch = self._batch
@@ -175,8 +172,9 @@ class SmacVectorEnv(VectorEnv):
         return self._look(np.arange(self.n_games, dtype=np.int64))
 
     def state_hash(self, game: int) -> str:
-        """Hex digest of one game."""
-        return digest({name: array[game] for name, array in self._batch._asdict().items()})
+        """Hex digest of everything that decides the future of one game."""
+        # The reward of the last step decides nothing; it would change when an ended game is stepped on.
+        return digest({name: array[game] for name, array in self._batch._asdict().items() if name != "rewards"})
 
     def render_state(self, game: int) -> RenderState:
         """The unit table of one game in the units a renderer wants."""
@@ -194,7 +192,7 @@ class SmacVectorEnv(VectorEnv):
             "shield_max": self._stats.shield[kinds],
             "radius": self._stats.radius[kinds],
             "shot_at": table[SHOT_AT].astype(np.int64),
-            "pathable": self.map.pathable,
+            "pathable": self.map.pathable.copy(),
             "step": np.array(self._batch.steps[game]),
             "agent_action": self._batch.last_actions[game].copy(),
             "time_limit": np.array(self.spec.episode_limit),
