@@ -110,19 +110,21 @@ class Trainer:
         config: how.
         folder: receives the training state, the learning curve and the finished checkpoint.
         device: where tensors live.
+        dataset_name: what tables call the dataset.
 
     Raises:
         MismatchError: dataset of another scenario or layout.
         RunConflictError: the folder holds a training run with another configuration.
     """
 
-    def __init__(self, agent: OfflineAgent, dataset: Dataset, config: TrainConfig, folder: Path, device: torch.device) -> None:
+    def __init__(self, agent: OfflineAgent, dataset: Dataset, config: TrainConfig, folder: Path, device: torch.device, dataset_name: str = "") -> None:
         dataset.check_matches(agent.spec)
         self.agent, self.config, self.folder, self.device = agent, config, folder, device
         self._data = ResidentData(dataset, device)
         self._provenance = {
             "trainer": "offline",
             "dataset": dataset.card.sha256,
+            "dataset_name": dataset_name,
             "dataset_scenario": dataset.card.scenario,
             "dataset_behaviors": [asdict(record) for record in dataset.card.behaviours],
             "dataset_return_mean": dataset.card.returns.mean,

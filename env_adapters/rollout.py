@@ -89,10 +89,10 @@ class _Slots:
             if episode is None:
                 continue
             if states is not None:
-                episode.observations.append(step.observations[game])
-                episode.states.append(states[game])
+                episode.observations.append(step.observations[game].copy())
+                episode.states.append(states[game].copy())
                 if step.available_actions is not None:
-                    episode.available_actions.append(step.available_actions[game])
+                    episode.available_actions.append(step.available_actions[game].copy())
             if episode.seed in self.recording.film:
                 episode.frames.append(self.env.render_state(game))
 
@@ -105,7 +105,7 @@ class _Slots:
             assert episode is not None
             episode.rewards.append(float(step.rewards[game]))
             if self.recording.transitions:
-                episode.actions.append(actions[game])
+                episode.actions.append(actions[game].copy())
             if step.ended[game]:
                 episode.terminated = bool(step.terminated[game])
                 episode.truncated = bool(step.truncated[game])

@@ -255,13 +255,22 @@ def test_broken_pipe_of_a_worker_is_not_mistaken_for_that_of_the_output(
     assert "worker 3 died" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("size", [1, 1_000_000])
-def test_reader_that_goes_away_ends_the_command_quietly(size: int) -> None:
-    code = "import sys; from harness.errors import run_command; sys.exit(run_command(lambda: print('x' * SIZE) or 0))"
-    code = code.replace("SIZE", str(size))
+def test_reader_that_goes_away_ends_the_command_quietly(size: int, unbuffered: str) -> None:
+    code = f"""
+import sys
+from harness.errors import run_command
+sys.exit(run_command(lambda: print("x" * {size}) or 0))
+"""
     read_end, write_end = os.pipe()
     with subprocess.Popen(
-        [sys.executable, "-c", code], cwd=PROJECT, stdout=write_end, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as command:
         os.close(write_end)
         os.close(read_end)

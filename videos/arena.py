@@ -99,15 +99,16 @@ def _ground(pathable: BoolArray, x: DoubleArray, y: DoubleArray) -> Image.Image:
         y: map coordinate of every row.
     """
     cells = np.pad(pathable, 1)  # everything outside the map is rock
-    column = np.clip(np.floor(x).astype(int) + 1, 0, cells.shape[0] - 1)
-    row = np.clip(np.floor(y).astype(int) + 1, 0, cells.shape[1] - 1)
-    walkable = cells[np.ix_(column, row)].T
-    thickness = 2 * abs(x[1] - x[0])
-    grid = np.logical_or.outer(y % 2 < thickness, x % 2 < thickness)
-    hatch = np.add.outer(np.arange(len(y)), np.arange(len(x))) // 12 % 2 == 0
+    pixel = abs(x[1] - x[0])
+
+    def walkable(east: float, north: float) -> BoolArray:
+        column = np.clip(np.floor(x + east * pixel).astype(int) + 1, 0, cells.shape[0] - 1)
+        row = np.clip(np.floor(y + north * pixel).astype(int) + 1, 0, cells.shape[1] - 1)
+        return np.ascontiguousarray(cells.T)[np.ix_(row, column)]
+
+    ground = walkable(0, 0)
+    inner = walkable(-3, 0) & walkable(3, 0) & walkable(0, -3) & walkable(0, 3)
+    grid = np.logical_or.outer(y % 2 < 2 * pixel, x % 2 < 2 * pixel)
+    hatch = np.add.outer(np.arange(len(y)), np.arange(len(x))) // 12 % 2
     palette = np.array([_ROCK, _ROCK_HATCH, _GROUND, _GRID, FAINT], dtype=np.uint8)
-    kind = np.where(walkable, 2 + grid, hatch.astype(int))
-    for axis in (0, 1):
-        for shift in (-2, -1, 1, 2):
-            kind[walkable & ~np.roll(walkable, shift, axis)] = 4
-    return Image.fromarray(palette[kind])
+    return Image.fromarray(palette[np.where(ground, np.where(inner, 2 + grid, 4), hatch)])

@@ -93,7 +93,9 @@ def _encode(frames: Iterable[Picture], shape: tuple[int, ...], path: Path, fps: 
         if encoder.wait() != 0:
             complaints.seek(0)
             lines = complaints.read().decode(errors="replace").splitlines()
-            reason = lines[-1].split("] ")[-1] if lines else f"the encoder ended with code {encoder.returncode}"
+            reason = (
+                lines[-1].split("] ")[-1] if lines else f"the encoder ended with code {encoder.returncode}"
+            )
             raise OSError(reason)
     return written
 

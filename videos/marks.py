@@ -98,7 +98,7 @@ def bars(pen: Pen, at: complex, radius: float, health: Sequence[float], shield: 
     """
     now, after, most = health
     width = max(_BAR_WIDTH, round(radius * 1.8))
-    corner = at + complex(-width / 2, -radius * 1.25 - 2 * _BAR_HEIGHT)
+    corner = at + complex(-width / 2, -radius * 0.95 - _BAR_HEIGHT)
     pen.rectangle(corner - (2 + 2j), width + 4, _BAR_HEIGHT + 4, INK)
     full = width / max(most, 1e-9)
     left = HEALTH if min(now, after) > most / 3 else HEALTH_LOW
@@ -137,7 +137,7 @@ def target_line(pen: Pen, agent: complex, target: complex, colour: Colour) -> No
 
 def move_arrow(pen: Pen, agent: complex, radius: float, heading: complex, colour: Colour) -> None:
     """Arrowhead beside an agent; `heading` is right + i * up."""
-    tip = agent + heading.conjugate() * (1.4 * radius + 34)  # clear of the bars
+    tip = agent + heading.conjugate() * (1.4 * radius + 30)  # clear of the bars
     back, side = -heading.conjugate() * radius * 0.55, 1j * heading.conjugate() * radius * 0.55
     pen.line(tip, tip + back + side, colour, 5, 0.9)
     pen.line(tip, tip + back - side, colour, 5, 0.9)

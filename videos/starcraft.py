@@ -1,8 +1,9 @@
 """Films of StarCraft battles, seen from above.
 
 One environment step is 8 game loops, half a game second. A film shows 6 pictures a step, 15 a second: 1.25
-times the game's "normal" speed (people play at 1.4, called "faster"). Positions and health run linearly from step to step. The record says that a
-shot hit during a step, not when: the shots of a step are spread over it so that a volley reads as single shots.
+times the game's "normal" speed (people play at 1.4, called "faster"). Positions and health run linearly from
+step to step. The record says that a shot hit during a step, not when: the shots of a step are spread over
+it so that a volley reads as single shots.
 
 Allies are blue and numbered, enemies orange. A dashed line leads from an agent to the target it chose, an
 arrowhead shows the way it was told to go, a bright line is a shot that hit.
@@ -117,14 +118,14 @@ def _fall_times(states: Sequence[RenderState]) -> DoubleArray:
 def _draw_orders(pen: marks.Pen, moment: _Moment) -> None:
     owner = moment.state.arrays["owner"]
     allies, enemies = np.flatnonzero(owner == _ALLIES), np.flatnonzero(owner == _ENEMIES)
-    for agent, action in zip(allies, moment.actions, strict=False):
+    for agent, action in zip(allies, moment.actions, strict=False):  # no actions: nothing to draw
         if not moment.alive[agent]:
             continue
         targets = allies if moment.state.arrays["type"][agent] == _MEDIVAC else enemies
         place, radius = moment.places[agent], moment.radii[agent]
         if action in _MOVES:
             marks.move_arrow(pen, place, radius, _MOVES[int(action)], BLUE)
-        elif 0 <= action - _FIRST_TARGET < len(targets):
+        elif 0 <= action - _FIRST_TARGET < len(targets) and moment.alive[targets[action - _FIRST_TARGET]]:
             marks.target_line(pen, place, moment.places[targets[action - _FIRST_TARGET]], BLUE)
 
 
@@ -189,12 +190,11 @@ def _strip(state: RenderState, caption: Caption, width: int) -> Image.Image:
         alive, size, share = _strength(state, owner)
         anchor, name = ("lm", "ALLIES") if owner == _ALLIES else ("rm", "ENEMIES")
         pen.text((edge + inwards * 14, row), name, font=font(11), fill=MUTED, anchor=anchor)
-        pen.text(
-            (edge + inwards * 72, row), f"{alive}/{size}", font=font(17), fill=_COLOURS[owner], anchor=anchor
-        )
-        start, length = edge + inwards * 130, width / 2 - 130 - 66
-        gauge(pen, start, start + inwards * length, row, FAINT, 5)
-        gauge(pen, start, start + inwards * length * share, row, _COLOURS[owner], 5)
+        count, colour = f"{alive}/{size}", _COLOURS[owner]
+        pen.text((edge + inwards * 72, row), count, font=font(17), fill=colour, anchor=anchor)
+        start, length = edge + inwards * 130, inwards * (width / 2 - 130 - 66)
+        gauge(pen, start, start + length, row, FAINT, 5)
+        gauge(pen, start, start + length * share, row, colour, 5)
     step_counter(strip, width / 2, int(state.arrays["step"]), int(state.arrays["time_limit"]))
     return strip
 
@@ -253,8 +253,8 @@ def film(episode: Episode, title: str) -> Iterator[Picture]:
     nothing = np.full(len(fall_times), -1)  # the last shots and orders are over
     still = replace(_moment(arena, states[-1], None, 0.0), shot_at=nothing, actions=nothing)
     field = _field(arena, still, fall_times)
-    allies, _, _ = _strength(states[-1], _ALLIES)
-    detail = f"return {returns[-1]:.2f}  ·  {episode.length} steps  ·  {allies} of our units alive"
+    alive, allies, _ = _strength(states[-1], _ALLIES)
+    detail = f"return {returns[-1]:.2f}  ·  {episode.length} steps  ·  {alive} of {allies} allies left"
     banner(field, *_outcome(episode), detail)
     last = joined(_strip(states[-1], replace(caption, episode_return=returns[-1]), width), field)
     yield from [last] * FPS

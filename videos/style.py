@@ -83,8 +83,9 @@ def header(caption: Caption, width: int) -> Image.Image:
     pen.text((_MARGIN, 17), scenario, font=font(17), fill=WHITE, anchor="lm")
     used = font(17).getlength(scenario) + 10
     seed = "" if caption.seed is None else f"seed {caption.seed}"
-    facts = "  ·  ".join(fact for fact in (caption.title, seed, caption.pace) if fact)
-    pen.text((_MARGIN + used, 18), shorten(facts, 13, room - used), font=font(13), fill=MUTED, anchor="lm")
+    rest = "".join(f"  ·  {fact}" for fact in (seed, caption.pace) if fact)
+    title = shorten(caption.title, 13, room - used - font(13).getlength(rest))
+    pen.text((_MARGIN + used, 18), title + rest, font=font(13), fill=MUTED, anchor="lm")
     return strip
 
 

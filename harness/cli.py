@@ -1,0 +1,76 @@
+"""The command line. Only the command that runs is imported, so that `harness --help` is instant.
+
+    harness evaluate --map 5m_vs_6m
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+
+class Command(NamedTuple):
+    """One row of the help."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "evaluate": Command("evaluate", "play a team in a simulator; table, films, leaderboard"),
+    "leaderboard": Command("leaderboard", "table of all runs; CSV export"),
+    "collect": Command("collect", "record a dataset with behaviour policies"),
+    "train": Command("train", "train an agent from a dataset, or PPO in the simulator"),
+    "datasets": Command("datasets", "describe a dataset file: harness datasets show FILE"),
+    "ls": Command("ls", "list maps, agents, datasets or runs"),
+    "doctor": Command("doctor", "what is installed, what is missing, how to get it"),
+}
+"""Every command by name."""
+
+
+def _help() -> str:
+    from harness import __version__
+
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"harness {__version__}: evaluate offline multi-agent RL with a simulator in the loop",
+            "",
+            "usage: harness COMMAND [options]      harness COMMAND --help      harness --version",
+            "",
+            *lines,
+            "",
+            "first steps:",
+            "  harness evaluate --map 5m_vs_6m",
+            "  harness ls maps",
+        ]
+    )
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; UsageError and the other HarnessErrors pass through."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if arguments else 2
+    if arguments[0] in ("-V", "--version"):
+        from harness import __version__
+
+        print(__version__)
+        return 0
+    name, rest = arguments[0], list(arguments[1:])
+    if name not in COMMANDS:
+        from env_adapters.errors import UsageError, unknown_name
+
+        raise UsageError(str(unknown_name("command", name, COMMANDS, "harness --help")))
+    module = importlib.import_module(f"harness.commands.{COMMANDS[name].module}")
+    return cast(Callable[[list[str]], int], module.main)(rest)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    from harness.errors import run_command
+
+    sys.exit(run_command(lambda: run(sys.argv[1:])))

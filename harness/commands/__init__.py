@@ -1,0 +1,1 @@
+"""The commands of `harness`, one module each with a function `main(arguments) -> exit code`."""

@@ -1,0 +1,65 @@
+"""`harness evaluate`: play a team, print its table, write films and the leaderboard."""
+
+from __future__ import annotations
+
+from harness.commands.parsing import parse, say
+from harness.evaluate import EvaluateConfig, Evaluation, evaluate
+from harness.leaderboard import leaderboard, write_csv
+from harness.records import Summary, find_runs
+from harness.tables import render
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns 0."""
+    config = parse(EvaluateConfig, arguments, "evaluate")
+    evaluation = evaluate(config, say)
+    board = evaluation.path.parent / "leaderboard.csv"
+    write_csv(leaderboard(find_runs(evaluation.path.parent)), board)
+    print(report(evaluation))
+    print(f"\nrun          {evaluation.path}")
+    for video in evaluation.summary.videos:
+        print(f"film         {evaluation.path / video}")
+    print(f"leaderboard  {board}")
+    print(f"\nnext: {_next(config, evaluation)}")
+    return 0
+
+
+def _next(config: EvaluateConfig, evaluation: Evaluation) -> str:
+    if evaluation.resumed:
+        return "everything was there already; --fresh plays again, --seed 1 plays other episodes"
+    if config.agent is None and config.checkpoint is None:
+        return f"harness evaluate --map {config.map} --agent random   (a reference line for the table)"
+    return f"harness leaderboard   (this run beside the others)"
+
+
+def report(evaluation: Evaluation) -> str:
+    """The result as a table of one row."""
+    summary = evaluation.summary
+    headers = ["scenario", "agent", "engine", "episodes", "return", "win rate [95 %]", "µs per joint action p50 / p90"]
+    row = [
+        summary.scenario,
+        f"{summary.agent} ({summary.act_mode})",
+        summary.engine,
+        summary.episodes,
+        _mean(summary),
+        _win_rate(summary),
+        _latency(summary),
+    ]
+    return render(headers, [row])
+
+
+def _mean(summary: Summary) -> str:
+    spread = "" if summary.return_std is None else f" ± {summary.return_std:.2f}"
+    return f"{summary.return_mean:.2f}{spread}"
+
+
+def _win_rate(summary: Summary) -> str:
+    if summary.win_rate is None or summary.win_rate_lower is None or summary.win_rate_upper is None:
+        return "-"
+    return f"{summary.win_rate:.0%} [{summary.win_rate_lower:.0%}, {summary.win_rate_upper:.0%}]"
+
+
+def _latency(summary: Summary) -> str:
+    if summary.action_p50_us is None or summary.action_p90_us is None:
+        return "-"
+    return f"{summary.action_p50_us:.0f} / {summary.action_p90_us:.0f} ({summary.latency_scenario}, n={summary.latency_n})"

@@ -1,0 +1,173 @@
+"""`harness train`: an agent from a dataset, or PPO in the simulator."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from env_adapters.errors import InvalidValueError, UsageError
+from harness.commands.parsing import parse, say
+
+if TYPE_CHECKING:
+    from agents.online import Progress
+    from agents.training import TrainProgress
+
+
+@dataclass(frozen=True)
+class TrainChoice:
+    """What to train. `harness train --agent NAME --help` shows the options of one agent."""
+
+    agent: str
+    """Agent to train; all: harness ls agents."""
+    dataset: Path | None = None
+    """Dataset to learn from (offline agents)."""
+    map: str | None = None
+    """Scenario to play (ppo)."""
+    out: Path | None = None
+    """Folder for checkpoint, learning curve and training state (default: below runs/train/)."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns 0."""
+    from agents import registry
+
+    name = _agent_name(arguments)
+    if name is None:
+        parse(TrainChoice, arguments, "train")
+        raise UsageError("train: --agent is missing; all: harness ls agents")
+    kind = registry.find(name).kind
+    if kind == "control":
+        raise InvalidValueError(f"agent '{name}' is a control and has nothing to train; trainable: vgm2p, bc-meanflow, ppo")
+    return _train_offline(name, arguments) if kind == "offline" else _train_online(name, arguments)
+
+
+def _agent_name(arguments: list[str]) -> str | None:
+    """The value of --agent, needed before the options of that agent are known."""
+    for position, argument in enumerate(arguments):
+        if argument == "--agent" and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith("--agent="):
+            return argument.removeprefix("--agent=")
+    return None
+
+
+def _parse_parts(arguments: list[str], **kinds: type[Any]) -> Any:
+    """Options of several dataclasses side by side, without prefixes."""
+    import tyro
+
+    flat = tyro.conf.OmitArgPrefixes
+    parts = [("choice", Annotated[TrainChoice, flat], field())]
+    parts += [(name, Annotated[kind, flat], field(default_factory=kind)) for name, kind in kinds.items()]
+    return parse(dataclasses.make_dataclass("Train", parts), arguments, "train")
+
+
+def _train_offline(name: str, arguments: list[str]) -> int:
+    import torch
+
+    from agents.api import OfflineAgent
+    from agents.registry import load_class
+    from agents.training import TrainConfig, Trainer
+    from datasets.formats.native import open_dataset
+    from env_adapters import scenarios
+
+    kind = load_class(name)
+    parsed = _parse_parts(arguments, training=TrainConfig, hyperparameters=kind.Config)
+    if parsed.choice.dataset is None:
+        raise InvalidValueError(f"agent '{name}' learns from a dataset; give one with --dataset (harness collect makes one)")
+    device = _device(parsed.choice.device)
+    torch.set_num_threads(1)
+    dataset = open_dataset(parsed.choice.dataset)
+    with scenarios.make_vector(dataset.card.scenario, 1) as env:
+        agent = kind(parsed.hyperparameters, env.spec)
+    assert isinstance(agent, OfflineAgent)
+    label = f"{parsed.choice.dataset.stem}-{name}-s{parsed.training.seed}"
+    folder = parsed.choice.out or Path("runs") / "train" / label
+    trainer = Trainer(agent, dataset, parsed.training, folder, device, dataset_name=parsed.choice.dataset.stem)
+    if trainer.step:
+        say(f"continuing {folder} at step {trainer.step}")
+    checkpoint = trainer.run(lambda progress: _report(progress, parsed.training.steps))
+    print(f"{checkpoint}\n\nnext: harness evaluate --map {dataset.card.scenario.rsplit('-v', 1)[0]} --checkpoint {checkpoint}")
+    return 0
+
+
+def _report(progress: TrainProgress, steps: int) -> None:
+    left = (steps - progress.step) / progress.steps_per_s
+    numbers = "  ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
+    say(f"step {progress.step}/{steps}  {progress.steps_per_s:.0f}/s  {left / 60:.1f} min left  {numbers}")
+
+
+def _device(name: str) -> Any:
+    import torch
+
+    if name not in ("auto", "cpu", "cuda"):
+        raise InvalidValueError(f"--device is '{name}'; choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InvalidValueError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True)
+class OnlineRun:
+    """Length and seed of an online training."""
+
+    steps: int = 3_000_000
+    """Environment steps, over all games."""
+    seed: int = 0
+    """Decides weights, actions and episodes."""
+    checkpoint_every: int = 100_000
+    """Environment steps between checkpoints kept on disk."""
+
+
+def _train_online(name: str, arguments: list[str]) -> int:
+    import torch
+
+    from agents.online import OnlineConfig, PpoTrainer
+    from agents.ppo import Ppo, PpoConfig
+    from env_adapters import scenarios
+    from harness.evaluate import announce_compilation
+
+    parsed = _parse_parts(arguments, run=OnlineRun, training=OnlineConfig, hyperparameters=PpoConfig)
+    if parsed.choice.map is None:
+        raise InvalidValueError(f"agent '{name}' trains in the simulator; give a scenario with --map")
+    if parsed.run.steps < 1:
+        raise InvalidValueError(f"--steps must be at least 1, not {parsed.run.steps}")
+    scenario = scenarios.find(parsed.choice.map)
+    folder = parsed.choice.out or Path("runs") / "train" / f"{scenario.name}-{name}-s{parsed.run.seed}"
+    torch.set_num_threads(1)
+    announce_compilation(scenario, say)
+    with scenarios.make_vector(scenario.name, parsed.training.n_games) as env:
+        agent = Ppo(parsed.hyperparameters, env.spec)
+        trainer = PpoTrainer(agent, env, parsed.training, parsed.run.seed, parsed.run.steps)
+        keeper = _Keeper(trainer, folder, parsed.run)
+        trainer.train(keeper.on_update)
+        path = keeper.save(folder / "checkpoint.safetensors")
+    print(f"{path}\n\nnext: harness evaluate --map {scenario.name} --checkpoint {path}")
+    return 0
+
+
+class _Keeper:
+    """Reports updates and keeps checkpoints along the way."""
+
+    def __init__(self, trainer: Any, folder: Path, run: OnlineRun) -> None:
+        self._trainer, self._folder, self._run = trainer, folder, run
+        self._kept = 0
+
+    def on_update(self, progress: Progress) -> None:
+        if progress.steps // self._run.checkpoint_every == self._kept // self._run.checkpoint_every:
+            return
+        self._kept = progress.steps
+        self.save(self._folder / f"step-{progress.steps:09d}.safetensors")
+        won = "" if progress.win_rate != progress.win_rate else f"  won {progress.win_rate:.0%}"
+        say(f"step {progress.steps}/{self._run.steps}  {progress.steps_per_s:.0f}/s  return {progress.episode_return:.2f}{won}")
+
+    def save(self, path: Path) -> Path:
+        from agents.checkpoints import save_checkpoint
+
+        trainer = self._trainer
+        provenance = {"trainer": "ppo", "seed": self._run.seed, "steps": trainer.steps, **dataclasses.asdict(trainer.config)}
+        save_checkpoint(path, trainer.agent, trainer.params, provenance)
+        return path

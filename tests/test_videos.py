@@ -1,0 +1,480 @@
+"""Films: pictures show what the render states say, and mp4 files are whole or absent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from imageio_ffmpeg import count_frames_and_secs, read_frames
+from PIL import Image
+
+from env_adapters.api import RenderState
+from env_adapters.errors import InvalidValueError, OutputError
+from env_adapters.rollout import Episode
+from videos import encode, gl, marks, starcraft
+from videos import mujoco as robot_films
+from videos.arena import ZOOM, Arena
+from videos.silhouettes import silhouette
+from videos.style import BLUE, HEADER, ORANGE, WHITE, Caption, Picture, font, shorten
+
+MARINE = 48
+UNIT_TYPES = (48, 51, 54, 74, 73, 4, 105, 107, 9, 98)
+SMALL = (384, 256)
+CAPTION = Caption("5m_vs_6m-v1", "bc", 3)
+
+
+def render_state(places: list[complex], owners: list[int], step: int = 0, **changes: object) -> RenderState:
+    """Marines at full health, standing still on a 32 x 16 field, unless `changes` says otherwise."""
+    n = len(places)
+    pathable = np.zeros((32, 32), dtype=bool)
+    pathable[2:30, 8:24] = True
+    arrays = {
+        "type": np.full(n, MARINE),
+        "owner": np.array(owners),
+        "x": np.array(places).real,
+        "y": np.array(places).imag,
+        "facing": np.where(np.array(owners) == 1, 0.0, np.pi),
+        "health": np.full(n, 45.0),
+        "health_max": np.full(n, 45.0),
+        "shield": np.zeros(n),
+        "shield_max": np.zeros(n),
+        "radius": np.full(n, 0.375),
+        "shot_at": np.full(n, -1),
+        "pathable": pathable,
+        "step": np.array(step),
+        "time_limit": np.array(70),
+    }
+    arrays |= {name: np.asarray(value) for name, value in changes.items()}
+    return RenderState("starcraft", "5m_vs_6m-v1", arrays)
+
+
+def battle(n_steps: int, won: bool, truncated: bool = False) -> Episode:
+    """5 against 6: they walk, shoot at their opposite numbers, and one side falls unit by unit."""
+    owners = [1] * 5 + [2] * 6
+    loser = 2 if won else 1
+    frames = []
+    for t in range(n_steps + 1):
+        share = t / n_steps
+        places = [complex(9 + 4 * share, 14 + i) for i in range(5)] + [
+            complex(23 - 4 * share, 13 + i) for i in range(6)
+        ]
+        losers = [u for u in range(11) if owners[u] == loser]
+        dead = losers[: 0 if truncated else round(share * len(losers))]
+        health = np.where(np.isin(np.arange(11), dead), 0.0, 45 - 30 * share)
+        shots = [5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 4] if t > n_steps // 2 else [-1] * 11
+        actions = [6, 7, 2, 5, 1]
+        frames.append(render_state(places, owners, t, health=health, shot_at=shots, agent_action=actions))
+    return Episode(3, [0.5] * n_steps, terminated=not truncated, truncated=truncated, won=won, frames=frames)
+
+
+def amount(picture: Picture, colour: tuple[int, int, int]) -> int:
+    """Number of pixels of a colour."""
+    return int((np.abs(picture.astype(int) - colour).max(axis=-1) <= 6).sum())
+
+
+def centre(picture: Picture, colour: tuple[int, int, int]) -> np.ndarray:
+    """Mean row and column of the pixels of a colour, below the header."""
+    field = picture[HEADER:].astype(int)
+    return np.argwhere(np.abs(field - colour).max(axis=-1) <= 6).mean(axis=0)
+
+
+def around(picture: Picture, states: list[RenderState], unit: int, reach: int = 14) -> Picture:
+    """The square of pixels round one unit of the last state."""
+    arena = Arena.of(states, picture.shape[1], picture.shape[0] - HEADER)
+    arrays = states[-1].arrays
+    place = arena.places(arrays["x"][unit : unit + 1], arrays["y"][unit : unit + 1])[0] / ZOOM
+    column, row = round(place.real), round(place.imag) + HEADER
+    return picture[row - reach : row + reach, column - reach : column + reach]
+
+
+def test_units_have_their_sides_colour_where_they_stand() -> None:
+    state = render_state([10 + 16j, 18 + 14j], [1, 2])
+    picture = starcraft.draw(state, caption=CAPTION)
+    assert picture.shape == (448, 768, 3)
+    assert picture.dtype == np.uint8
+    ally, enemy = (around(picture, [state], unit) for unit in (0, 1))
+    assert amount(ally, BLUE) > 150
+    assert amount(ally, ORANGE) == 0
+    assert amount(enemy, ORANGE) > 150
+    assert amount(enemy, BLUE) == 0
+
+
+def test_north_is_up() -> None:
+    picture = starcraft.draw(render_state([16 + 18j, 16 + 12j], [1, 2]), caption=CAPTION)
+    assert centre(picture, BLUE)[0] < centre(picture, ORANGE)[0] - 50
+
+
+@settings(max_examples=8, deadline=None)
+@given(fraction=st.floats(0, 1), way=st.complex_numbers(max_magnitude=3))
+def test_units_move_linearly_between_steps(fraction: float, way: complex) -> None:
+    start, end = (
+        render_state([place, 12 + 12j, 20 + 20j], [1, 2, 2]) for place in (16 + 16j, 16 + 16j + way)
+    )
+    first, between, last = (
+        centre(starcraft.draw(start, end, share, caption=CAPTION, size=SMALL), BLUE)
+        for share in (0.0, fraction, 1.0)
+    )
+    np.testing.assert_allclose(between, first + (last - first) * fraction, atol=0.7)
+
+
+def test_turning_takes_the_short_way() -> None:
+    """From 170 to -170 degrees the rifle points west all the time; the long way would pass east."""
+    states = [render_state([16 + 16j], [1], facing=[angle]) for angle in np.deg2rad([170, -170])]
+    barrel = [starcraft.draw(*states, share, caption=CAPTION) for share in (0.0, 0.5, 1.0)]
+    columns = [centre(np.where(picture == 0, 0, picture), (155, 208, 243))[1] for picture in barrel]
+    assert max(columns) < centre(barrel[0], BLUE)[1] - 10
+
+
+def test_a_shot_is_a_line_between_two_units() -> None:
+    places, owners = [12 + 16j, 18 + 16j], [1, 2]
+    quiet = starcraft.draw(render_state(places, owners), caption=CAPTION).astype(int)
+    shot = starcraft.draw(render_state(places, owners, shot_at=[1, -1]), caption=CAPTION).astype(int)
+    rows, columns = np.nonzero(np.abs(quiet - shot).sum(axis=-1) > 40)
+    ally, enemy = centre(quiet.astype(np.uint8), BLUE), centre(quiet.astype(np.uint8), ORANGE)
+    assert set(range(round(ally[1]) + 20, round(enemy[1]) - 20)) <= set(columns)
+    assert rows.max() - rows.min() < 40
+    assert columns.min() > ally[1]
+
+
+def test_a_shot_glows_at_some_time_of_its_step_and_is_gone_at_the_end() -> None:
+    states = [
+        render_state([12 + 16j, 18 + 16j], [1, 2], t, shot_at=[-1, 0] if t else [-1, -1]) for t in (0, 1)
+    ]
+    quiet = render_state([12 + 16j, 18 + 16j], [1, 2], 1)
+    changed = [
+        np.any(
+            starcraft.draw(*states, f, caption=CAPTION)
+            != starcraft.draw(states[0], quiet, f, caption=CAPTION)
+        )
+        for f in np.arange(starcraft.SUBSTEPS) / starcraft.SUBSTEPS
+    ]
+    assert any(changed)
+    assert not changed[-1]
+
+
+def test_the_dead_leave_a_cross_that_fades() -> None:
+    places, owners = [12 + 16j, 18 + 16j], [1, 2]
+    states = [render_state(places, owners, t, health=[45.0, 45.0 if t < 2 else 0.0]) for t in range(14)]
+    film = list(starcraft.film(Episode(1, [0.0] * 13, won=False, truncated=True, frames=states), "bc"))
+    marks_left = [around(film[t * starcraft.SUBSTEPS], [*states], 1) for t in range(13)]
+    empty = around(starcraft.draw(states[0], caption=CAPTION), [*states], 1)
+    assert amount(marks_left[1], ORANGE) > 150
+    assert amount(marks_left[3], ORANGE) < 60
+    contrast = [int(np.ptp(picture.astype(int), axis=(0, 1)).max()) for picture in marks_left]
+    assert contrast[3] > contrast[6] > contrast[9]
+    assert contrast[12] < 15
+    assert empty.shape == marks_left[12].shape
+
+
+def test_a_bar_is_as_long_as_the_health_left() -> None:
+    lengths = []
+    for health in (45.0, 30.0, 20.0):
+        picture = starcraft.draw(
+            render_state([12 + 16j, 18 + 16j], [1, 2], health=[health, 45]), caption=CAPTION
+        )
+        lengths.append(amount(picture[:, : 768 // 2], marks.HEALTH))
+    assert lengths[0] == pytest.approx(lengths[1] * 1.5, rel=0.15)
+    assert lengths[0] == pytest.approx(lengths[2] * 2.25, rel=0.15)
+
+
+def test_shield_bars_only_where_there_are_shields() -> None:
+    with_shield, without = (
+        starcraft.draw(
+            render_state([12 + 16j, 18 + 16j], [1, 2], shield=[most, 0.0], shield_max=[most, 0.0]),
+            caption=CAPTION,
+        )
+        for most in (50.0, 0.0)
+    )
+    assert amount(with_shield, marks.SHIELD) > 20
+    assert amount(without, marks.SHIELD) == 0
+
+
+def test_the_header_shows_the_running_return_and_nothing_else_changes() -> None:
+    state = render_state([12 + 16j, 18 + 16j], [1, 2])
+    pictures = [starcraft.draw(state, caption=Caption("5m_vs_6m-v1", "bc", 3, "", r)) for r in (1.25, 7.75)]
+    rows, columns = np.nonzero((pictures[0] != pictures[1]).any(axis=-1))
+    assert len(rows) > 10
+    assert rows.max() < HEADER / 2
+    assert columns.min() > 600
+
+
+def test_the_return_in_a_film_runs_with_the_rewards() -> None:
+    episode = battle(3, won=True)
+    film = list(starcraft.film(episode, "bc"))
+    for index in range(3):
+        caption = Caption("5m_vs_6m-v1", "bc", 3, "1.25x game speed", 0.5 * index)
+        expected = starcraft.draw(episode.frames[index], caption=caption)
+        np.testing.assert_array_equal(film[index * starcraft.SUBSTEPS][:HEADER], expected[:HEADER])
+
+
+@pytest.mark.parametrize(
+    ("won", "truncated", "colour"), [(True, False, BLUE), (False, False, ORANGE), (False, True, WHITE)]
+)
+def test_a_film_ends_with_its_outcome_for_a_second(
+    won: bool, truncated: bool, colour: tuple[int, int, int]
+) -> None:
+    film = list(starcraft.film(battle(4, won, truncated), "bc"))
+    assert len(film) == 4 * starcraft.SUBSTEPS + starcraft.FPS
+    rims = [amount(picture[HEADER + 90 : HEADER + 95], colour) for picture in film]  # the banner's lower edge
+    assert min(rims[-starcraft.FPS :]) > 2 * 768
+    assert max(rims[: -starcraft.FPS]) < 200
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_drawing_only_the_busy_part_loses_nothing(seed: int) -> None:
+    """The same picture comes out when the whole arena is drawn afresh."""
+    rng = np.random.default_rng(seed)
+    n = 8
+    places = list(rng.uniform(6, 26, n) + 1j * rng.uniform(9, 23, n))
+    changes = {
+        "type": rng.choice(UNIT_TYPES, n),
+        "facing": rng.uniform(-4, 4, n),
+        "radius": rng.uniform(0.3, 1.1, n),
+        "health": rng.uniform(0, 45, n) * (rng.random(n) < 0.7),
+        "shot_at": (np.arange(n) + 3) % n,
+        "shield": np.full(n, 20.0),
+        "shield_max": np.full(n, 30.0),
+        "agent_action": rng.integers(-1, 10, 4),
+    }
+    state = render_state(places, [1] * 4 + [2] * 4, 5, **changes)
+    busy = starcraft.draw(state, caption=CAPTION, size=SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(marks, "REACH", 1000.0)
+        whole = starcraft.draw(state, caption=CAPTION, size=SMALL)
+    np.testing.assert_array_equal(busy, whole)
+
+
+def test_every_unit_type_has_a_shape_of_its_own() -> None:
+    def mask(unit_type: int) -> np.ndarray:
+        image = Image.new("RGB", (160, 160))
+        marks.unit(marks.Pen(image, 0j), 80 + 80j, 36, 0.3, unit_type, WHITE, "")
+        return np.asarray(image).max(axis=-1) > 100
+
+    masks = {unit_type: mask(unit_type) for unit_type in (*UNIT_TYPES, 0)}
+    for first in masks:
+        for second in masks:
+            if first < second:
+                union, common = masks[first] | masks[second], masks[first] & masks[second]
+                assert common.sum() < 0.93 * union.sum(), (first, second)
+    assert silhouette(12345) is silhouette(0)
+
+
+def test_rock_is_darker_than_ground_and_the_window_holds_every_unit() -> None:
+    state = render_state([6 + 23.5j, 27 + 10j], [1, 2])
+    arena = Arena.of([state], 768, 384)
+    picture = np.asarray(arena.ground).astype(int)
+    inside = arena.places(np.array([16.5, 16.5]), np.array([16.5, 24.3])) / ZOOM
+    ground, rock = (picture[round(p.imag), round(p.real)].sum() for p in inside)
+    assert rock < ground
+    places = arena.places(state.arrays["x"], state.arrays["y"]) / ZOOM
+    assert (places.real > 10).all() and (places.real < 758).all()
+    assert (places.imag > 10).all() and (places.imag < 374).all()
+
+
+def test_long_titles_are_cut_to_fit() -> None:
+    cut = shorten("a very long name " * 20, 13, 200)
+    assert font(13).getlength(cut) <= 200
+    assert cut.endswith("…")
+    assert shorten("bc", 13, 200) == "bc"
+
+
+# --- mp4 files
+
+
+def moving_square(n: int, height: int = 64, width: int = 96) -> Iterator[Picture]:
+    for i in range(n):
+        picture = np.full((height, width, 3), 40, dtype=np.uint8)
+        picture[20:40, 5 + 2 * i : 25 + 2 * i] = (86, 180, 233)
+        yield picture
+
+
+def read_back(path: Path) -> tuple[dict[str, object], np.ndarray]:
+    reader = read_frames(str(path))
+    meta = next(reader)
+    width, height = meta["size"]
+    return meta, np.stack([np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in reader])
+
+
+def test_a_film_reads_back(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "film.mp4"
+    assert encode.write_mp4(moving_square(20), path, 15) == 20
+    meta, pictures = read_back(path)
+    assert meta["codec"] == "h264"
+    assert str(meta["pix_fmt"]).startswith("yuv420p")
+    assert meta["fps"] == 15
+    assert count_frames_and_secs(str(path))[0] == 20
+    assert np.abs(pictures.astype(int) - np.stack(list(moving_square(20)))).mean() < 4
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_odd_sizes_are_made_even(tmp_path: Path) -> None:
+    path = tmp_path / "odd.mp4"
+    encode.write_mp4(moving_square(3, 63, 95), path, 10)
+    meta, _ = read_back(path)
+    assert meta["size"] == (96, 64)
+
+
+def failing(n: int) -> Iterator[Picture]:
+    yield from moving_square(n)
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("n", [1, 40])
+def test_a_failed_film_leaves_the_old_file_and_no_other(tmp_path: Path, n: int) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError):
+        encode.write_mp4(failing(n), path, 15)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the full disk: the encoder cannot finish its file."""
+    resource = pytest.importorskip("resource")
+    noise = np.random.default_rng(0).integers(0, 255, (12, 64, 96, 3), dtype=np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OutputError, match=r"film\.mp4"):
+            encode.write_mp4(noise, tmp_path / "film.mp4", 15)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OutputError) as caught:
+        encode.write_mp4(moving_square(2), tmp_path / "file" / "film.mp4", 15)
+    assert "film.mp4" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_film_without_pictures_or_of_mixed_sizes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValueError):
+        encode.write_mp4(iter([]), tmp_path / "film.mp4", 15)
+    with pytest.raises(InvalidValueError, match="picture 2"):
+        encode.write_mp4([*moving_square(2), *moving_square(1, 32, 32)], tmp_path / "film.mp4", 15)
+    with pytest.raises(InvalidValueError, match="without frames"):
+        encode.film_episode(Episode(7), tmp_path / "film.mp4", "bc")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_film_episode_of_a_battle(tmp_path: Path) -> None:
+    path = encode.film_episode(battle(3, won=True), tmp_path / "battle.mp4", "bc")
+    meta, pictures = read_back(path)
+    assert meta["size"] == starcraft.SIZE
+    assert meta["fps"] == starcraft.FPS
+    assert len(pictures) == 3 * starcraft.SUBSTEPS + starcraft.FPS
+
+
+def test_importing_the_room_loads_no_simulator_and_no_torch() -> None:
+    code = "import sys, videos.encode; print([m for m in ('torch', 'numba', 'mujoco') if m in sys.modules])"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
+
+
+# --- robots
+
+
+def cheetah(x: np.ndarray) -> Episode:
+    """HalfCheetah gliding in its first pose, with the torso at these places."""
+    frames = [
+        RenderState("mujoco", "6halfcheetah-v1", {"qpos": np.r_[place, np.zeros(8)], "qvel": np.zeros(9)})
+        for place in x
+    ]
+    return Episode(2, list(np.diff(x) / 0.05), truncated=True, frames=frames)
+
+
+@pytest.fixture
+def no_gl(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mujoco")
+    pytest.importorskip("gymnasium")
+    monkeypatch.setattr(gl, "find_backend", lambda: None)
+
+
+@pytest.mark.usefixtures("no_gl")
+def test_a_robot_is_filmed_without_opengl(tmp_path: Path) -> None:
+    episode = cheetah(np.linspace(0, 300, 12))
+    film = list(robot_films.film(episode, "bc"))
+    assert len(film) == 1 + 6 + robot_films.FPS
+    assert {picture.shape for picture in film} == {(360, 480, 3)}
+    for picture in film[:7]:  # it stays in the middle and keeps its colours
+        assert amount(picture[HEADER:], BLUE) > 150
+        assert amount(picture[HEADER:], ORANGE) > 150
+        np.testing.assert_allclose(centre(picture, BLUE)[1], 190, atol=20)
+    assert np.any(film[0][300:] != film[3][300:])  # the ground moves
+    assert np.any(film[0][:HEADER] != film[3][:HEADER])
+    path = encode.film_episode(episode, tmp_path / "cheetah.mp4", "bc")
+    assert count_frames_and_secs(str(path))[0] == len(film)
+
+
+@pytest.mark.usefixtures("no_gl")
+def test_the_side_view_shows_height() -> None:
+    rows = []
+    for height in (0.0, 0.5):
+        episode = cheetah(np.zeros(2))
+        for frame in episode.frames:
+            frame.arrays["qpos"][1] = height
+        rows.append(centre(next(iter(robot_films.film(episode, "bc"))), ORANGE)[0])
+    assert rows[0] - rows[1] == pytest.approx(0.5 * 480 / 4, abs=2)
+
+
+def test_a_film_comes_out_when_opengl_turns_out_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gymnasium")
+    pytest.importorskip("mujoco")
+    episode = cheetah(np.linspace(0, 1, 3))
+    monkeypatch.setattr(gl, "find_backend", lambda: None)
+    expected = list(robot_films.film(episode, "bc"))
+    monkeypatch.setattr(gl, "find_backend", lambda: "no-such-backend")
+    np.testing.assert_array_equal(np.stack(list(robot_films.film(episode, "bc"))), np.stack(expected))
+
+
+def test_a_hanging_driver_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = tmp_path / "python"
+    hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+    hanging.chmod(0o755)
+    monkeypatch.setattr(gl, "find_backend", lambda: "egl")
+    monkeypatch.setattr(gl, "_START_LIMIT_S", 0.2)
+    monkeypatch.setattr(gl.sys, "executable", str(hanging))
+    assert list(gl.pictures(tmp_path / "robot.xml", np.zeros((2, 9)), (480, 296))) == []
+
+
+def test_the_users_choice_of_opengl_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    assert gl.find_backend() == "glfw"
+    monkeypatch.delenv("MUJOCO_GL")
+    monkeypatch.setattr(gl, "_loads", lambda library: library == "libEGL.so.1")
+    assert gl.find_backend() == "egl"
+    monkeypatch.setattr(gl, "_loads", lambda library: False)
+    assert gl.find_backend() is None
+
+
+def test_opengl_keeps_the_robot_and_the_floor_in_sight() -> None:
+    """MuJoCo is imported here beforehand, without OpenGL, as the simulator does."""
+    pytest.importorskip("mujoco")
+    pytest.importorskip("gymnasium")
+    from videos.robots import find_robot, model_path
+
+    if gl.find_backend() is None:
+        pytest.skip("no OpenGL library here")
+    qpos = np.zeros((3, 9))
+    qpos[:, 0] = (0, 30, 300)
+    pictures = list(gl.pictures(model_path(find_robot("6halfcheetah-v1")), qpos, (480, 296)))
+    if not pictures:
+        pytest.skip("the OpenGL library here has no working driver")
+    assert len(pictures) == 3
+    for picture in pictures:
+        red, _, blue = (picture[..., k].astype(int) for k in range(3))
+        assert (red > blue + 30).sum() > 500  # the robot is the only warm colour
+        assert (blue[200:] > red[200:] + 10).sum() > 5000  # squares of the floor
