@@ -24,7 +24,9 @@ _ACT_STREAM: Final = 1
 
 def episode_generator(episode_seed: int, agent_index: int) -> np.random.Generator:
     """The random generator of one agent in one episode."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([episode_seed, _ACT_STREAM, agent_index])))
+    return np.random.Generator(
+        np.random.Philox(np.random.SeedSequence([episode_seed, _ACT_STREAM, agent_index]))
+    )
 
 
 def check_mode(agent: Agent, mode: str | None) -> str:
@@ -32,13 +34,20 @@ def check_mode(agent: Agent, mode: str | None) -> str:
     if mode is None:
         return agent.act_modes[0]
     if mode not in agent.act_modes:
-        raise UnknownNameError(f"agent '{agent.name}' has no act mode '{mode}'; it has: {', '.join(agent.act_modes)}")
+        raise UnknownNameError(
+            f"agent '{agent.name}' has no act mode '{mode}'; it has: {', '.join(agent.act_modes)}"
+        )
     return mode
 
 
 @torch.inference_mode()
 def act_in_blocks(
-    agent: Agent, params: Mapping[str, Tensor], inputs: Tensor, available: Tensor | None, noise: Tensor, mode: str
+    agent: Agent,
+    params: Mapping[str, Tensor],
+    inputs: Tensor,
+    available: Tensor | None,
+    noise: Tensor,
+    mode: str,
 ) -> Tensor:
     """`agent.act_batch` on any number of rows, in blocks of BLOCK_ROWS."""
     rows = len(inputs)
@@ -88,25 +97,33 @@ class DecentralizedPolicy:
         identity[view.agent_index] = 1.0
         inputs = torch.from_numpy(np.concatenate([identity, view.observation])[None])
         mask = None if view.available_actions is None else torch.from_numpy(view.available_actions[None])
-        action = act_in_blocks(self.agent, self.params, inputs, mask, torch.from_numpy(noise[None]), self.mode)
+        action = act_in_blocks(
+            self.agent, self.params, inputs, mask, torch.from_numpy(noise[None]), self.mode
+        )
         return action[0].numpy(), noise if self.mode == "fixed" else None
 
 
 class BatchedTeam:
     """B teams of decentralised agents in one call: a `TeamPolicy`, equal to B x N single policies (tested)."""
 
-    def __init__(self, agent: Agent, params: Mapping[str, Tensor], n_games: int, mode: str | None = None) -> None:
+    def __init__(
+        self, agent: Agent, params: Mapping[str, Tensor], n_games: int, mode: str | None = None
+    ) -> None:
         self.agent, self.params, self.n_games = agent, params, n_games
         self.mode = check_mode(agent, mode)
         self._source = _NoiseSource(agent, self.mode)
         self._noise = self._source.blank(n_games, agent.spec.n_agents)
         self._generators: list[list[np.random.Generator]] = [[] for _ in range(n_games)]
-        self._identity = np.broadcast_to(np.eye(agent.spec.n_agents, dtype=np.float32), (n_games, agent.spec.n_agents, agent.spec.n_agents))
+        self._identity = np.broadcast_to(
+            np.eye(agent.spec.n_agents, dtype=np.float32), (n_games, agent.spec.n_agents, agent.spec.n_agents)
+        )
 
     def begin(self, episode_seeds: IntArray, games: IntArray) -> None:
         """Start episodes with fresh generators."""
         for seed, game in zip(episode_seeds, games, strict=True):
-            self._generators[game] = [episode_generator(int(seed), i) for i in range(self.agent.spec.n_agents)]
+            self._generators[game] = [
+                episode_generator(int(seed), i) for i in range(self.agent.spec.n_agents)
+            ]
             if self.mode == "fixed":
                 self._redraw(game)
 

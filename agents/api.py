@@ -93,7 +93,9 @@ class OfflineAgent(Agent):
         """All randomness of one update, so that `losses` is a pure function."""
 
     @abstractmethod
-    def losses(self, params: Params, targets: Params, batch: Batch, noise: Mapping[str, Tensor]) -> tuple[Tensor, Metrics]:
+    def losses(
+        self, params: Params, targets: Params, batch: Batch, noise: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Metrics]:
         """Scalar loss whose gradient is the update, and detached numbers for the log."""
 
     def target_names(self, params: Params) -> list[str]:

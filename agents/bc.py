@@ -48,7 +48,9 @@ class BcMeanFlow(OfflineAgent):
     def init(self, generator: torch.Generator) -> Params:
         """Fresh velocity network."""
         c = self.config
-        return flows.velocity_init(self.input_size, self.spec.action_size, c.hidden, c.time_embedding, generator)
+        return flows.velocity_init(
+            self.input_size, self.spec.action_size, c.hidden, c.time_embedding, generator
+        )
 
     def draw_training_noise(self, generator: torch.Generator, batch_size: int) -> dict[str, Tensor]:
         """`path` [B, N, A] and `times` [B, N, 2]."""
@@ -58,7 +60,9 @@ class BcMeanFlow(OfflineAgent):
             "times": flows.draw_times(generator, shape, self.config.instantaneous),
         }
 
-    def losses(self, params: Params, targets: Params, batch: Batch, noise: Mapping[str, Tensor]) -> tuple[Tensor, Metrics]:
+    def losses(
+        self, params: Params, targets: Params, batch: Batch, noise: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Metrics]:
         """MeanFlow regression towards the behaviour's actions."""
         actions = self.codec.encode(batch.actions)
         k = noise["times"][..., 1:]

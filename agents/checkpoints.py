@@ -54,10 +54,16 @@ def weights_hash(agent: Agent, params: Mapping[str, Tensor]) -> str:
 
 
 def _identity(agent: Agent) -> dict[str, Any]:
-    return {"agent": agent.name, "config": dataclasses.asdict(agent.config), "spec": dataclasses.asdict(agent.spec)}
+    return {
+        "agent": agent.name,
+        "config": dataclasses.asdict(agent.config),
+        "spec": dataclasses.asdict(agent.spec),
+    }
 
 
-def save_checkpoint(path: Path, agent: Agent, params: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> str:
+def save_checkpoint(
+    path: Path, agent: Agent, params: Mapping[str, Tensor], provenance: Mapping[str, Any]
+) -> str:
     """Write a checkpoint atomically and return its weights hash; OutputError where the folder cannot be written."""
     digest = weights_hash(agent, params)
     metadata = {
@@ -108,24 +114,34 @@ def load_checkpoint(path: Path) -> Checkpoint:
             metadata = file.metadata() or {}
             params = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise CorruptFileError(f"checkpoint {path} cannot be read ({error}); fetch or train it again") from error
+        raise CorruptFileError(
+            f"checkpoint {path} cannot be read ({error}); fetch or train it again"
+        ) from error
     return _build(path, metadata, params)
 
 
 def _build(path: Path, metadata: Mapping[str, str], params: Params) -> Checkpoint:
     if metadata.get("format") != FORMAT:
-        raise CorruptFileError(f"{path} is not a checkpoint of this project: format '{metadata.get('format')}', expected '{FORMAT}'")
+        raise CorruptFileError(
+            f"{path} is not a checkpoint of this project: format '{metadata.get('format')}', expected '{FORMAT}'"
+        )
     try:
         identity = json.loads(metadata["identity"])
         provenance = json.loads(metadata["provenance"])
         kind = load_class(identity["agent"])
         fields = {name: tuple(v) if isinstance(v, list) else v for name, v in identity["config"].items()}
         agent = kind(kind.Config(**fields), TeamSpec(**identity["spec"]))
-        intact = metadata["sha256"] == weights_hash(agent, params) and metadata["provenance_sha256"] == _sha256(metadata["provenance"])
+        intact = metadata["sha256"] == weights_hash(agent, params) and metadata[
+            "provenance_sha256"
+        ] == _sha256(metadata["provenance"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptFileError(f"checkpoint {path} has unreadable metadata ({error!r}); fetch or train it again") from error
+        raise CorruptFileError(
+            f"checkpoint {path} has unreadable metadata ({error!r}); fetch or train it again"
+        ) from error
     if not intact:
-        raise CorruptFileError(f"checkpoint {path} was altered: its sha256 does not match its content; fetch or train it again")
+        raise CorruptFileError(
+            f"checkpoint {path} was altered: its sha256 does not match its content; fetch or train it again"
+        )
     return Checkpoint(agent, params, provenance, metadata["sha256"], path)
 
 

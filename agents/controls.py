@@ -73,7 +73,9 @@ class Nearest(_Control):
     def __init__(self, config: NoConfig, spec: TeamSpec) -> None:
         super().__init__(config, spec)
         if spec.layout != "smac-v1":
-            raise MismatchError(f"agent 'nearest' reads layout smac-v1; {spec.scenario} has layout {spec.layout}")
+            raise MismatchError(
+                f"agent 'nearest' reads layout smac-v1; {spec.scenario} has layout {spec.layout}"
+            )
         from env_adapters.starcraft.smac_layer import N_FIXED_ACTIONS, enemy_features
 
         self._first_target = N_FIXED_ACTIONS
@@ -91,6 +93,8 @@ class Nearest(_Control):
         dx, dy = nearest[:, 2], nearest[:, 3]
         along_x, along_y = torch.where(dx < 0, 5, 4), torch.where(dy < 0, 3, 2)
         walk = torch.where(dy.abs() > dx.abs(), along_y, along_x)
-        wanted = torch.where(in_range.amin(dim=-1).isfinite(), self._first_target + in_range.argmin(dim=-1), walk)
+        wanted = torch.where(
+            in_range.amin(dim=-1).isfinite(), self._first_target + in_range.argmin(dim=-1), walk
+        )
         fallback = available.to(torch.int64).argmax(dim=-1)
         return torch.where(available.gather(1, wanted[:, None]).squeeze(1), wanted, fallback)

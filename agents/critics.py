@@ -14,7 +14,9 @@ from agents.networks import mlp, mlp_init
 Aggregate = Literal["mean", "min"]
 
 
-def q_init(input_size: int, action_size: int, hidden: Sequence[int], n_members: int, generator: torch.Generator) -> Params:
+def q_init(
+    input_size: int, action_size: int, hidden: Sequence[int], n_members: int, generator: torch.Generator
+) -> Params:
     """Parameters of `n_members` MLPs with LayerNorm; input [id, o, a], output one value."""
     params: Params = {}
     for member in range(n_members):

@@ -33,11 +33,17 @@ def _embed(time: Tensor, rate: Tensor, embedding: TimeEmbedding) -> tuple[Tensor
     frequencies = pi * 2.0 ** torch.arange(_N_FREQUENCIES, dtype=time.dtype, device=time.device)
     angle = time * frequencies
     sine, cosine = torch.sin(angle), torch.cos(angle)
-    return torch.cat([sine, cosine], dim=-1), torch.cat([cosine, -sine], dim=-1) * frequencies.repeat(2) * rate
+    return torch.cat([sine, cosine], dim=-1), torch.cat([cosine, -sine], dim=-1) * frequencies.repeat(
+        2
+    ) * rate
 
 
 def velocity_init(
-    context_size: int, action_size: int, hidden: Sequence[int], embedding: TimeEmbedding, generator: torch.Generator
+    context_size: int,
+    action_size: int,
+    hidden: Sequence[int],
+    embedding: TimeEmbedding,
+    generator: torch.Generator,
 ) -> Params:
     """Parameters of the velocity network; its input is [context, a_k, r, k]."""
     inputs = context_size + action_size + 2 * _time_size(embedding)
@@ -45,7 +51,12 @@ def velocity_init(
 
 
 def velocity(
-    params: Mapping[str, Tensor], context: Tensor, point: Tensor, start: Tensor, end: Tensor, embedding: TimeEmbedding
+    params: Mapping[str, Tensor],
+    context: Tensor,
+    point: Tensor,
+    start: Tensor,
+    end: Tensor,
+    embedding: TimeEmbedding,
 ) -> Tensor:
     """u(point, start, end | context): [..., A] from context [..., C], point [..., A], times [..., 1]."""
     times = [_embed(time, torch.zeros_like(time), embedding)[0] for time in (start, end)]
@@ -61,7 +72,7 @@ def velocity_with_tangent(
     direction: Tensor,
     embedding: TimeEmbedding,
 ) -> tuple[Tensor, Tensor]:
-    """u as in `velocity`, and its derivative (no gradient) when point moves along `direction` and end at rate 1."""
+    """U as in `velocity`, and its derivative (no gradient) when point moves along `direction` and end at rate 1."""
     r, dr = _embed(start, torch.zeros_like(start), embedding)
     k, dk = _embed(end, torch.ones_like(end), embedding)
     x = torch.cat([context, point, r, k], dim=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import pi, sqrt
 
 import torch
@@ -22,9 +23,11 @@ def mlp_init(name: str, sizes: Sequence[int], generator: torch.Generator, layer_
         layer_norm: add scale and shift of a LayerNorm after each hidden activation.
     """
     params: Params = {}
-    for layer, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         bound = sqrt(6.0 / (fan_in + fan_out))
-        params[f"{name}.{layer}.weight"] = (torch.rand(fan_out, fan_in, generator=generator) * 2.0 - 1.0) * bound
+        params[f"{name}.{layer}.weight"] = (
+            torch.rand(fan_out, fan_in, generator=generator) * 2.0 - 1.0
+        ) * bound
         params[f"{name}.{layer}.bias"] = torch.zeros(fan_out)
         if layer_norm and layer < len(sizes) - 2:
             params[f"{name}.{layer}.norm_scale"] = torch.ones(fan_out)
@@ -59,7 +62,9 @@ def _gelu_slope(x: Tensor) -> Tensor:
     return 0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * sqrt(2.0 / pi) * (1.0 + 3 * 0.044715 * x * x)
 
 
-def mlp_with_tangent(params: Mapping[str, Tensor], name: str, x: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+def mlp_with_tangent(
+    params: Mapping[str, Tensor], name: str, x: Tensor, tangent: Tensor
+) -> tuple[Tensor, Tensor]:
     """Value of an MLP without LayerNorm and its derivative along `tangent`.
 
     The value carries gradients, the derivative does not: MeanFlow's target stops them anyway. One shared

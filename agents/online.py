@@ -43,8 +43,8 @@ class OnlineConfig:
     """λ of the advantage estimate."""
     clip: float = 0.2
     """ε of the clipped ratio."""
-    entropy: float = 0.01
-    """Weight of the entropy bonus."""
+    entropy: float = 0.03
+    """Weight of the entropy bonus at the start, falling linearly to a tenth."""
     epochs: int = 5
     """Passes over each rollout."""
     n_minibatches: int = 4
@@ -150,7 +150,9 @@ class PpoTrainer:
     def _distribution(self, inputs: Tensor, available: Tensor | None) -> torch.distributions.Distribution:
         out = self.agent.actor(self.params, inputs)
         if self.env.spec.action_kind == "discrete":
-            return torch.distributions.Categorical(logits=mask_unavailable(out, available), validate_args=False)
+            return torch.distributions.Categorical(
+                logits=mask_unavailable(out, available), validate_args=False
+            )
         normal = torch.distributions.Normal(out, self.params["log_std"].exp(), validate_args=False)
         return torch.distributions.Independent(normal, 1, validate_args=False)
 
@@ -228,7 +230,7 @@ class PpoTrainer:
         targets = (returns - self.params["norm.return_mean"]) / self.params["norm.return_std"]
         weights = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         for group in self._optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * max(0.1, 1.0 - self.steps / self.total_steps)
+            group["lr"] = self.config.learning_rate * self._remaining()
         flat = rollout._replace(
             inputs=rollout.inputs.flatten(0, 1),
             states=rollout.states.flatten(0, 1),
@@ -241,6 +243,10 @@ class PpoTrainer:
             for rows in order.chunk(self.config.n_minibatches):
                 self._minibatch(flat, rows, weights.flatten()[rows], targets[rows])
 
+    def _remaining(self) -> float:
+        """Factor of learning rate and entropy bonus: from 1 linearly to a tenth."""
+        return max(0.1, 1.0 - self.steps / self.total_steps)
+
     def _minibatch(self, flat: Rollout, rows: Tensor, weights: Tensor, targets: Tensor) -> None:
         available = None if flat.available is None else flat.available[rows]
         distribution = self._distribution(flat.inputs[rows], available)
@@ -250,14 +256,16 @@ class PpoTrainer:
         gain = torch.minimum(ratio * weight, clipped * weight)
         # Agents with one available action (the dead) have nothing to learn.
         alive = torch.ones_like(gain) if available is None else (available.sum(dim=-1) > 1).float()
-        bonus = self.config.entropy * _entropy(distribution)
+        bonus = self.config.entropy * self._remaining() * _entropy(distribution)
         policy_loss = -((gain + bonus) * alive).sum() / alive.sum().clamp(min=1.0)
         value_loss = F.smooth_l1_loss(self.agent.value(self.params, flat.states[rows]), targets)
         loss = policy_loss + value_loss
         if not torch.isfinite(loss):
-            raise DivergenceError(f"PPO loss is {loss.item()} after {self.steps} steps; lower --learning-rate")
+            raise DivergenceError(
+                f"PPO loss is {loss.item()} after {self.steps} steps; lower --learning-rate"
+            )
         self._optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._trained, self.config.max_grad_norm)
         self._optimizer.step()
 

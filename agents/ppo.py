@@ -44,12 +44,18 @@ class Ppo(Agent):
         """Fresh networks; names starting with `norm` are running statistics, not trained."""
         spec, hidden = self.spec, self.config.hidden
         params = mlp_init("actor", [self.input_size, *hidden, spec.action_size], generator)
-        params["actor.%d.weight" % len(hidden)] *= 0.01
+        params[f"actor.{len(hidden)}.weight"] *= 0.01
         params |= mlp_init("value", [spec.state_size, *hidden, 1], generator)
         if spec.action_kind == "continuous":
             params["log_std"] = torch.full((spec.action_size,), float(np.log(self.config.initial_std)))
-        params |= {"norm.input_mean": torch.zeros(self.input_size), "norm.input_std": torch.ones(self.input_size)}
-        params |= {"norm.state_mean": torch.zeros(spec.state_size), "norm.state_std": torch.ones(spec.state_size)}
+        params |= {
+            "norm.input_mean": torch.zeros(self.input_size),
+            "norm.input_std": torch.ones(self.input_size),
+        }
+        params |= {
+            "norm.state_mean": torch.zeros(spec.state_size),
+            "norm.state_std": torch.ones(spec.state_size),
+        }
         params |= {"norm.return_mean": torch.zeros(()), "norm.return_std": torch.ones(())}
         return params
 
@@ -59,7 +65,9 @@ class Ppo(Agent):
 
     def value(self, params: Mapping[str, Tensor], states: Tensor) -> Tensor:
         """Normalised value [...] of global states [..., S]."""
-        return mlp(params, "value", _normalise(states, params["norm.state_mean"], params["norm.state_std"])).squeeze(-1)
+        return mlp(
+            params, "value", _normalise(states, params["norm.state_mean"], params["norm.state_std"])
+        ).squeeze(-1)
 
     def draw_noise(self, rng: np.random.Generator, mode: str) -> FloatArray:
         """Gumbel noise for discrete, Gaussian for continuous actions; zeros when greedy."""

@@ -25,12 +25,26 @@ class AgentEntry:
 
 
 _TABLE = (
-    AgentEntry("vgm2p", "offline", "value-guidance MeanFlow policy (VGM2P), one-step sampling", "agents.vgm2p:Vgm2p"),
+    AgentEntry(
+        "vgm2p", "offline", "value-guidance MeanFlow policy (VGM2P), one-step sampling", "agents.vgm2p:Vgm2p"
+    ),
     AgentEntry("bc-meanflow", "offline", "behaviour cloning with a MeanFlow policy", "agents.bc:BcMeanFlow"),
-    AgentEntry("ppo", "online", "PPO with shared parameters and a central value, makes behaviour policies", "agents.ppo:Ppo"),
+    AgentEntry(
+        "ppo",
+        "online",
+        "PPO with shared parameters and a central value, makes behaviour policies",
+        "agents.ppo:Ppo",
+    ),
     AgentEntry("random", "control", "uniform over the available actions", "agents.controls:Random"),
-    AgentEntry("noop", "control", "stop while alive (StarCraft), zero torque (MuJoCo)", "agents.controls:Noop"),
-    AgentEntry("nearest", "control", "shoot the nearest enemy in range, else walk to it (SMAC v1)", "agents.controls:Nearest"),
+    AgentEntry(
+        "noop", "control", "stop while alive (StarCraft), zero torque (MuJoCo)", "agents.controls:Noop"
+    ),
+    AgentEntry(
+        "nearest",
+        "control",
+        "shoot the nearest enemy in range, else walk to it (SMAC v1)",
+        "agents.controls:Nearest",
+    ),
 )
 
 AGENTS: dict[str, AgentEntry] = {entry.name: entry for entry in _TABLE}

@@ -117,7 +117,15 @@ class Trainer:
         RunConflictError: the folder holds a training run with another configuration.
     """
 
-    def __init__(self, agent: OfflineAgent, dataset: Dataset, config: TrainConfig, folder: Path, device: torch.device, dataset_name: str = "") -> None:
+    def __init__(
+        self,
+        agent: OfflineAgent,
+        dataset: Dataset,
+        config: TrainConfig,
+        folder: Path,
+        device: torch.device,
+        dataset_name: str = "",
+    ) -> None:
         dataset.check_matches(agent.spec)
         self.agent, self.config, self.folder, self.device = agent, config, folder, device
         self._data = ResidentData(dataset, device)
@@ -142,7 +150,9 @@ class Trainer:
 
     def _number(self, step: int) -> int:
         """A 63-bit number that decides everything random about one step (-1: the initial weights)."""
-        return int(np.random.SeedSequence([self.config.seed, _STREAM, step + 1]).generate_state(1, np.uint64)[0] >> 1)
+        return int(
+            np.random.SeedSequence([self.config.seed, _STREAM, step + 1]).generate_state(1, np.uint64)[0] >> 1
+        )
 
     def run(self, on_progress: Callable[[TrainProgress], None] | None = None) -> Path:
         """Train to the last step and return the checkpoint; DivergenceError if the loss leaves the finite numbers."""
@@ -163,7 +173,9 @@ class Trainer:
             if self.step % self.config.log_every == 0 or self.step == self.config.steps:
                 count = self.step - first
                 yield TrainProgress(
-                    self.step, {k: v / count for k, v in sums.items()}, count / (time.perf_counter() - started)
+                    self.step,
+                    {k: v / count for k, v in sums.items()},
+                    count / (time.perf_counter() - started),
                 )
                 sums, started, first = {}, time.perf_counter(), self.step
             if self.step % self.config.save_every == 0 or self.step == self.config.steps:
@@ -173,15 +185,19 @@ class Trainer:
         self._generator.manual_seed(self._number(self.step))
         size = self.config.batch_size
         indices = torch.randint(self._data.n_transitions, (size,), generator=self._generator)
-        noise = {k: v.to(self.device) for k, v in self.agent.draw_training_noise(self._generator, size).items()}
-        loss, metrics = self.agent.losses(self.params, self.targets, self._data.batch(indices.to(self.device)), noise)
+        noise = {
+            k: v.to(self.device) for k, v in self.agent.draw_training_noise(self._generator, size).items()
+        }
+        loss, metrics = self.agent.losses(
+            self.params, self.targets, self._data.batch(indices.to(self.device)), noise
+        )
         if not torch.isfinite(loss) or float(loss.detach()) > _HUGE:
             raise DivergenceError(
                 f"loss is {float(loss.detach()):.3g} at step {self.step} (seed {self.config.seed}): training diverged; "
                 f"the last good state is step {self.step - self.step % self.config.save_every}; lower the learning rate or guidance"
             )
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._follow()
         self.step += 1
@@ -192,7 +208,9 @@ class Trainer:
         """Move target copies towards the parameters at rate tau (Polyak)."""
         if self.targets:
             names = list(self.targets)
-            torch._foreach_lerp_([self.targets[n] for n in names], [self.params[n] for n in names], self.agent.config.tau)
+            torch._foreach_lerp_(
+                [self.targets[n] for n in names], [self.params[n] for n in names], self.agent.config.tau
+            )
 
     def _fingerprint(self) -> str:
         return repr((self.agent.name, self.agent.config, self.agent.spec, self._provenance))
@@ -216,7 +234,9 @@ class Trainer:
             state = load_file(path)
             theirs = bytes(state["fingerprint"].numpy()).decode()
         except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise CorruptFileError(f"training state {path} cannot be read ({error}); delete it to start over") from error
+            raise CorruptFileError(
+                f"training state {path} cannot be read ({error}); delete it to start over"
+            ) from error
         if theirs != self._fingerprint():
             raise RunConflictError(
                 f"{self.folder} holds a training run with another agent, dataset or configuration; choose another --out"

@@ -108,7 +108,9 @@ class Vgm2p(OfflineAgent):
             "dropout": torch.rand(*shape, generator=generator),
         }
 
-    def losses(self, params: Params, targets: Params, batch: Batch, noise: Mapping[str, Tensor]) -> tuple[Tensor, Metrics]:
+    def losses(
+        self, params: Params, targets: Params, batch: Batch, noise: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Metrics]:
         """Critic loss (Eq. 13) plus policy loss (Eq. 11); they share no parameters."""
         actions = self.codec.encode(batch.actions)
         with torch.no_grad():
@@ -153,8 +155,12 @@ class Vgm2p(OfflineAgent):
     def _advantage(self, params: Params, values: Tensor, inputs: Tensor, references: Tensor) -> Tensor:
         """Q(o, a) - mean over references of Q(o, â), [B, N]."""
         c = self.config
-        baseline = critics.q_members(params, inputs.expand(len(references), *inputs.shape), references, c.n_critics)
-        return critics.aggregate(values, c.q_aggregate) - critics.aggregate(baseline, c.q_aggregate).mean(dim=0)
+        baseline = critics.q_members(
+            params, inputs.expand(len(references), *inputs.shape), references, c.n_critics
+        )
+        return critics.aggregate(values, c.q_aggregate) - critics.aggregate(baseline, c.q_aggregate).mean(
+            dim=0
+        )
 
     def _policy_loss(
         self, params: Params, inputs: Tensor, actions: Tensor, good: Tensor, noise: Mapping[str, Tensor]
@@ -191,7 +197,9 @@ class Vgm2p(OfflineAgent):
         return torch.cat([inputs, F.one_hot(token, self._n_tokens).to(inputs.dtype)], dim=-1)
 
     def _sample(self, params: Mapping[str, Tensor], inputs: Tensor, noise: Tensor) -> Tensor:
-        return flows.sample(params, self._context(inputs, 1), noise, self.config.time_embedding, self.config.flow_steps)
+        return flows.sample(
+            params, self._context(inputs, 1), noise, self.config.time_embedding, self.config.flow_steps
+        )
 
     def act_batch(
         self, params: Mapping[str, Tensor], inputs: Tensor, available: Tensor | None, noise: Tensor, mode: str

@@ -115,7 +115,9 @@ class _Closing:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -216,7 +218,9 @@ def check_joint_actions(actions: ActionArray, spec: TeamSpec, n_games: int) -> N
     actual = np.asarray(actions)
     if actual.shape != shape:
         raise ActionError(f"joint actions for {spec.scenario} have shape {actual.shape}, expected {shape}")
-    kind_ok = np.issubdtype(actual.dtype, np.integer) if discrete else np.issubdtype(actual.dtype, np.floating)
+    kind_ok = (
+        np.issubdtype(actual.dtype, np.integer) if discrete else np.issubdtype(actual.dtype, np.floating)
+    )
     if not kind_ok:
         wanted = "integers" if discrete else "floating-point numbers"
         raise ActionError(f"joint actions for {spec.scenario} have type {actual.dtype}, expected {wanted}")
@@ -233,7 +237,9 @@ def check_available(actions: ActionArray, views: Sequence[AgentView], spec: Team
             raise unavailable_action(int(action), view.agent_index, game, view.step, mask, spec)
 
 
-def unavailable_action(action: int, agent: int, game: int, step: int, mask: BoolArray, spec: TeamSpec) -> ActionError:
+def unavailable_action(
+    action: int, agent: int, game: int, step: int, mask: BoolArray, spec: TeamSpec
+) -> ActionError:
     """Build the error for an action that its agent's mask [A] does not allow."""
     allowed = ", ".join(map(str, np.flatnonzero(mask)))
     return ActionError(

@@ -58,7 +58,9 @@ class MissingExtraError(HarnessError):
     exit_code = 8
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs an optional package; install it with: pip install 'marl-harness[{extra}]'")
+        super().__init__(
+            f"{feature} needs an optional package; install it with: pip install 'marl-harness[{extra}]'"
+        )
 
 
 class ActionError(HarnessError):

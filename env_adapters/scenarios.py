@@ -40,13 +40,23 @@ class Scenario:
 
 
 def _smac(name: str, summary: str, n_agents: int, episode_limit: int) -> Scenario:
-    return Scenario(name, 1, "smac-v1", summary, n_agents, episode_limit, "env_adapters.starcraft.smac:make_vector")
+    return Scenario(
+        name, 1, "smac-v1", summary, n_agents, episode_limit, "env_adapters.starcraft.smac:make_vector"
+    )
 
 
 def _mamujoco(name: str, summary: str, n_agents: int) -> Scenario:
     module = "env_adapters.mamujoco.robotics"
     return Scenario(
-        name, 1, "mamujoco", summary, n_agents, 1000, f"{module}:make_vector", f"{module}:make_single", "mujoco"
+        name,
+        1,
+        "mamujoco",
+        summary,
+        n_agents,
+        1000,
+        f"{module}:make_vector",
+        f"{module}:make_single",
+        "mujoco",
     )
 
 

@@ -41,7 +41,9 @@ def unpack(kind: str, spec: TeamSpec, snapshot: bytes) -> dict[str, npt.NDArray[
     differing = [key for key in expected if header.get(key) != expected[key]]
     if differing:
         key = differing[0]
-        raise MismatchError(f"snapshot of {key} '{header.get(key)}' cannot be restored into {key} '{expected[key]}'")
+        raise MismatchError(
+            f"snapshot of {key} '{header.get(key)}' cannot be restored into {key} '{expected[key]}'"
+        )
     return arrays
 
 

@@ -93,7 +93,9 @@ class LoopVectorEnv(VectorEnv):
 
     def _gather(self) -> VectorStep:
         steps = self._steps()
-        observations = np.stack([[view.observation for view in step.views] for step in steps]).astype(np.float32)
+        observations = np.stack([[view.observation for view in step.views] for step in steps]).astype(
+            np.float32
+        )
         masks = [[view.available_actions for view in step.views] for step in steps]
         available = None if masks[0][0] is None else np.array(masks, dtype=np.bool_)
         info = {key: np.array([step.info[key] for step in steps]) for key in steps[0].info}
@@ -140,7 +142,9 @@ class LoopVectorEnv(VectorEnv):
 
     def snapshot(self) -> bytes:
         """All games; ended flags travel inside each world's own snapshot."""
-        arrays = {f"game{i}": np.frombuffer(env.snapshot(), dtype=np.uint8) for i, env in enumerate(self._envs)}
+        arrays = {
+            f"game{i}": np.frombuffer(env.snapshot(), dtype=np.uint8) for i, env in enumerate(self._envs)
+        }
         return pack(f"loop:{self.n_games}", self.spec, arrays)
 
     def restore(self, snapshot: bytes) -> VectorStep:

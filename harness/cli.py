@@ -1,6 +1,6 @@
 """The command line. Only the command that runs is imported, so that `harness --help` is instant.
 
-    harness evaluate --map 5m_vs_6m
+harness evaluate --map 5m_vs_6m
 """
 
 from __future__ import annotations

@@ -88,7 +88,11 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
     """
     scenario = scenarios.find(config.map)
     episodes = config.episodes if config.episodes is not None else 32 if scenario.family == "smac-v1" else 10
-    for name, value, least in (("--episodes", episodes, 1), ("--video", config.video, 0), ("--seed", config.seed, 0)):
+    for name, value, least in (
+        ("--episodes", episodes, 1),
+        ("--video", config.video, 0),
+        ("--seed", config.seed, 0),
+    ):
         if value < least:
             raise InvalidValueError(f"{name} must be at least {least}, not {value}")
     n_games = config.n_games if config.n_games is not None else min(episodes, 64)
@@ -121,7 +125,11 @@ def _run(config: EvaluateConfig, env: VectorEnv, team: Checkpoint, seeds: list[i
         if stored is not None and len(stored.videos) >= min(config.video, len(seeds)):
             return Evaluation(path, stored, resumed=True)
         if missing:
-            kept = f" ({len(seeds) - len(missing)} of {len(seeds)} are there already)" if len(missing) < len(seeds) else ""
+            kept = (
+                f" ({len(seeds) - len(missing)} of {len(seeds)} are there already)"
+                if len(missing) < len(seeds)
+                else ""
+            )
             say(f"playing {len(missing)} episodes of {env.spec.scenario} on {env.spec.engine}{kept} ...")
         for episode in play(env, BatchedTeam(team.agent, team.params, env.n_games, mode), missing):
             run.append(EpisodeRecord.of(episode))
@@ -129,7 +137,12 @@ def _run(config: EvaluateConfig, env: VectorEnv, team: Checkpoint, seeds: list[i
         films = pick_films(records, config.video)
         say("timing single actions" + (" and drawing films ..." if films else " ..."))
         replays = _replay(config.map, team, mode, records, films or seeds[:1])
-        videos = [name for episode in replays if episode.seed in films for name in _film(run.path, episode, team, say)]
+        videos = [
+            name
+            for episode in replays
+            if episode.seed in films
+            for name in _film(run.path, episode, team, say)
+        ]
         latency = _time_actions(replays[0], team, mode)
         summary = summarise(env.spec, team, mode, records, latency, videos)
         run.finish(summary)
@@ -140,7 +153,10 @@ def default_folder(config: EvaluateConfig, team: Checkpoint, mode: str) -> Path:
     """runs/MAP--AGENT-HASH[-mode]-sSEED: one folder per team and protocol, so that the same command meets it again."""
     suffix = "" if mode == team.agent.act_modes[0] else f"-{mode}"
     count = "" if config.episodes is None else f"-n{config.episodes}"
-    return Path("runs") / f"{config.map}--{team.agent.name}-{team.weights_hash[:8]}{suffix}-s{config.seed}{count}"
+    return (
+        Path("runs")
+        / f"{config.map}--{team.agent.name}-{team.weights_hash[:8]}{suffix}-s{config.seed}{count}"
+    )
 
 
 def _identity(spec: TeamSpec, team: Checkpoint, mode: str, seeds: Sequence[int]) -> dict[str, Any]:
@@ -163,7 +179,9 @@ def pick_films(records: Sequence[EpisodeRecord], n: int) -> list[int]:
     return (won[:1] + lost[:1] + won[1:] + lost[1:])[:n]
 
 
-def _replay(map_name: str, team: Checkpoint, mode: str, records: Sequence[EpisodeRecord], seeds: Sequence[int]) -> list[Episode]:
+def _replay(
+    map_name: str, team: Checkpoint, mode: str, records: Sequence[EpisodeRecord], seeds: Sequence[int]
+) -> list[Episode]:
     """Play episodes again, alone in their world, with everything recorded; they must end in the same state."""
     from agents.acting import BatchedTeam
 

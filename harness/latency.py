@@ -35,7 +35,7 @@ class LatencySample:
     max_us: float
     """The slowest call; outliers are kept."""
     load_average: float | None
-    """Runnable processes over the minute before the measurement; far above 1 the figures are the scheduler's."""
+    """Runnable processes over the minute before; where it exceeds the cores, the scheduler is timed too."""
 
 
 def samples_above(n: int, fraction: float) -> int:

@@ -81,8 +81,9 @@ def _inert(value: object) -> object:
     """Text as one line, with a leading apostrophe where a spreadsheet would take it for a formula."""
     if not isinstance(value, str):
         return value
-    risky = value.startswith(("\t", "\r")) or value.lstrip().startswith(("=", "+", "-", "@"))
-    return ("'" if risky else "") + printable(value)
+    line = printable(value)
+    risky = value.startswith(("\t", "\r")) or line.lstrip().startswith(("=", "+", "-", "@"))
+    return ("'" if risky else "") + line
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -97,7 +97,8 @@ def load_run(folder: Path) -> Run:
 
     Raises:
         UnknownNameError: the folder is not a run directory.
-        CorruptFileError: a file is damaged (the message names file and line), or a finished run lacks episodes.
+        CorruptFileError: a file is damaged (the message names file and line), or a finished run lacks
+            episodes.
         MismatchError: the run was written by another schema version.
     """
     manifest = _load_manifest(folder)

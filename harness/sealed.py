@@ -29,7 +29,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash at any instant, meets the old content or the new, never a part.
+    """Write a file so that whoever reads it, whenever we crash, meets the old content or the new.
 
     A temporary file in the same folder is written, flushed to disk and renamed over `path`.
 

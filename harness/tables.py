@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 _PIPE_WIDTH = 10_000
-"""Columns when the output is not a terminal: nothing is wrapped, so that a line stays a row for other tools."""
+"""Columns when the output is not a terminal: nothing is wrapped, so that one row stays one line."""
 
 
 def printable(text: str) -> str:

@@ -48,4 +48,6 @@ def _check_known(map_name: str, agent: str | None) -> None:
     if agent is None or agent in shipped:
         return
     registry.find(agent)
-    raise UnknownNameError(f"no trained '{agent}' ships for map '{map_name}'; train one and give it with --checkpoint")
+    raise UnknownNameError(
+        f"no trained '{agent}' ships for map '{map_name}'; train one and give it with --checkpoint"
+    )

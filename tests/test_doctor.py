@@ -1,4 +1,4 @@
-"""What the command line tells people about their machine and their mistakes: doctor, passport, tables, errors."""
+"""What people are told about their machine and their mistakes: doctor, passport, tables, errors."""
 
 from __future__ import annotations
 

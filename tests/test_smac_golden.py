@@ -66,8 +66,12 @@ def test_sizes(recording: Recording) -> None:
 
 def test_available_actions(recording: Recording) -> None:
     for t in tables(recording):
-        np.testing.assert_array_equal(recording.masks(t, "cur"), recording.arrays["avail"][t], err_msg=f"table {t}")
-        np.testing.assert_array_equal(recording.masks(t, "prev"), recording.arrays["prev_avail"][t], err_msg=f"table {t}")
+        np.testing.assert_array_equal(
+            recording.masks(t, "cur"), recording.arrays["avail"][t], err_msg=f"table {t}"
+        )
+        np.testing.assert_array_equal(
+            recording.masks(t, "prev"), recording.arrays["prev_avail"][t], err_msg=f"table {t}"
+        )
 
 
 def test_observations_are_bit_equal(recording: Recording) -> None:
@@ -93,7 +97,9 @@ def test_reward_and_outcome(recording: Recording) -> None:
     scale = float(arrays["max_reward"]) / smac_layer.REWARD_SCALE
     for t in tables(recording):
         before, after = recording.table(t, "prev"), recording.table(t, "cur")
-        counted = np.concatenate([arrays["prev_death_tracker_ally"][t], arrays["prev_death_tracker_enemy"][t]]) > 0
+        counted = (
+            np.concatenate([arrays["prev_death_tracker_ally"][t], arrays["prev_death_tracker_enemy"][t]]) > 0
+        )
         reward = smac_layer.battle_reward(after, recording.layer, before[HEALTH] + before[SHIELD], counted)
         assert reward == arrays["reward_battle"][t], f"table {t}"
         trackers = np.concatenate([arrays["death_tracker_ally"][t], arrays["death_tracker_enemy"][t]]) > 0

@@ -95,7 +95,7 @@ def test_bootstrap_is_decided_by_its_generator_alone() -> None:
 
 
 def test_bootstrap_covers_what_it_promises() -> None:
-    """2000 experiments of 50 normal values: the percentile bootstrap is known to fall slightly short of 95 %."""
+    """2000 experiments of 50 normal values; the percentile bootstrap is known to fall slightly short."""
     rng = np.random.default_rng(11)
     hits = 0
     for values in rng.normal(size=(2000, 50)):

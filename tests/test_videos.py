@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from videos import encode, gl, marks, starcraft
 from videos import mujoco as robot_films
 from videos.arena import ZOOM, Arena
 from videos.silhouettes import silhouette
-from videos.style import BLUE, HEADER, ORANGE, WHITE, Caption, Picture, font, shorten
+from videos.style import BLUE, HEADER, ORANGE, WHITE, Caption, Picture, font, mix, shorten
 
 MARINE = 48
 UNIT_TYPES = (48, 51, 54, 74, 73, 4, 105, 107, 9, 98)
@@ -126,9 +127,9 @@ def test_units_move_linearly_between_steps(fraction: float, way: complex) -> Non
 def test_turning_takes_the_short_way() -> None:
     """From 170 to -170 degrees the rifle points west all the time; the long way would pass east."""
     states = [render_state([16 + 16j], [1], facing=[angle]) for angle in np.deg2rad([170, -170])]
-    barrel = [starcraft.draw(*states, share, caption=CAPTION) for share in (0.0, 0.5, 1.0)]
-    columns = [centre(np.where(picture == 0, 0, picture), (155, 208, 243))[1] for picture in barrel]
-    assert max(columns) < centre(barrel[0], BLUE)[1] - 10
+    pictures = [starcraft.draw(*states, share, caption=CAPTION) for share in (0.0, 0.5, 1.0)]
+    rifles = [centre(picture, mix(BLUE, WHITE, 0.45))[1] for picture in pictures]
+    assert max(rifles) < centre(pictures[0], BLUE)[1] - 10
 
 
 def test_a_shot_is_a_line_between_two_units() -> None:
@@ -137,7 +138,7 @@ def test_a_shot_is_a_line_between_two_units() -> None:
     shot = starcraft.draw(render_state(places, owners, shot_at=[1, -1]), caption=CAPTION).astype(int)
     rows, columns = np.nonzero(np.abs(quiet - shot).sum(axis=-1) > 40)
     ally, enemy = centre(quiet.astype(np.uint8), BLUE), centre(quiet.astype(np.uint8), ORANGE)
-    assert set(range(round(ally[1]) + 20, round(enemy[1]) - 20)) <= set(columns)
+    assert set(range(round(ally[1]) + 35, round(enemy[1]) - 35)) <= set(columns)
     assert rows.max() - rows.min() < 40
     assert columns.min() > ally[1]
 
@@ -162,14 +163,12 @@ def test_the_dead_leave_a_cross_that_fades() -> None:
     places, owners = [12 + 16j, 18 + 16j], [1, 2]
     states = [render_state(places, owners, t, health=[45.0, 45.0 if t < 2 else 0.0]) for t in range(14)]
     film = list(starcraft.film(Episode(1, [0.0] * 13, won=False, truncated=True, frames=states), "bc"))
-    marks_left = [around(film[t * starcraft.SUBSTEPS], [*states], 1) for t in range(13)]
-    empty = around(starcraft.draw(states[0], caption=CAPTION), [*states], 1)
+    marks_left = [around(film[t * starcraft.SUBSTEPS], states, 1) for t in range(13)]
     assert amount(marks_left[1], ORANGE) > 150
     assert amount(marks_left[3], ORANGE) < 60
     contrast = [int(np.ptp(picture.astype(int), axis=(0, 1)).max()) for picture in marks_left]
     assert contrast[3] > contrast[6] > contrast[9]
     assert contrast[12] < 15
-    assert empty.shape == marks_left[12].shape
 
 
 def test_a_bar_is_as_long_as_the_health_left() -> None:
@@ -226,24 +225,23 @@ def test_a_film_ends_with_its_outcome_for_a_second(
     assert max(rims[: -starcraft.FPS]) < 200
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_drawing_only_the_busy_part_loses_nothing(seed: int) -> None:
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 4))
+def test_drawing_only_the_busy_part_loses_nothing(seed: int, n: int) -> None:
     """The same picture comes out when the whole arena is drawn afresh."""
     rng = np.random.default_rng(seed)
-    n = 8
-    places = list(rng.uniform(6, 26, n) + 1j * rng.uniform(9, 23, n))
+    places = list(rng.uniform(12, 20, n) + 1j * rng.uniform(12, 20, n))
     changes = {
         "type": rng.choice(UNIT_TYPES, n),
         "facing": rng.uniform(-4, 4, n),
         "radius": rng.uniform(0.3, 1.1, n),
         "health": rng.uniform(0, 45, n) * (rng.random(n) < 0.7),
-        "shot_at": (np.arange(n) + 3) % n,
+        "shot_at": (np.arange(n) + 1) % n,
         "shield": np.full(n, 20.0),
         "shield_max": np.full(n, 30.0),
-        "agent_action": rng.integers(-1, 10, 4),
+        "agent_action": rng.integers(-1, 10, n),
     }
-    state = render_state(places, [1] * 4 + [2] * 4, 5, **changes)
+    state = render_state(places, [1 + u % 2 for u in range(n)], 5, **changes)
     busy = starcraft.draw(state, caption=CAPTION, size=SMALL)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(marks, "REACH", 1000.0)
@@ -447,7 +445,9 @@ def test_a_hanging_driver_is_given_up(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(gl, "find_backend", lambda: "egl")
     monkeypatch.setattr(gl, "_START_LIMIT_S", 0.2)
     monkeypatch.setattr(gl.sys, "executable", str(hanging))
+    start = time.monotonic()
     assert list(gl.pictures(tmp_path / "robot.xml", np.zeros((2, 9)), (480, 296))) == []
+    assert time.monotonic() - start < 10
 
 
 def test_the_users_choice_of_opengl_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,5 +40,7 @@ def find(map_name: str, name: str = DEFAULT) -> Path:
     if name in of_map:
         return of_map[name]
     if not of_map:
-        raise UnknownNameError(f"no checkpoint ships for map '{map_name}'; give one with --checkpoint, or --agent random")
+        raise UnknownNameError(
+            f"no checkpoint ships for map '{map_name}'; give one with --checkpoint, or --agent random"
+        )
     raise unknown_name(f"shipped checkpoint of {map_name}", name, of_map, "harness ls agents")

@@ -11,9 +11,32 @@ from env_adapters.api import DoubleArray
 from env_adapters.starcraft.jit import kernel
 from env_adapters.starcraft.stats import Stats
 from env_adapters.starcraft.table import (
-    AIM, BACKSWING, COOLDOWN, FACING_X, FACING_Y, HEALTH, ORDER, ORDER_ATTACK, ORDER_IDLE, ORDER_MOVE, OWNER, SHIELD, SHOT_AT, TARGET, TYPE, WINDUP, distance_between,
+    AIM,
+    BACKSWING,
+    COOLDOWN,
+    FACING_X,
+    FACING_Y,
+    HEALTH,
+    ORDER,
+    ORDER_ATTACK,
+    ORDER_IDLE,
+    ORDER_MOVE,
+    OWNER,
+    SHIELD,
+    SHOT_AT,
+    TARGET,
+    TYPE,
+    WINDUP,
+    distance_between,
 )
-from env_adapters.starcraft.units import ARC_SLOP_DEG, LOOPS_PER_SECOND, MIN_DAMAGE, MIN_SCAN_RANGE, RANDOM_DELAY_S, RANGE_SLOP
+from env_adapters.starcraft.units import (
+    ARC_SLOP_DEG,
+    LOOPS_PER_SECOND,
+    MIN_DAMAGE,
+    MIN_SCAN_RANGE,
+    RANDOM_DELAY_S,
+    RANGE_SLOP,
+)
 
 _ARC_COS: Final = cos(radians(ARC_SLOP_DEG))
 _DELAY_LOW: Final = RANDOM_DELAY_S[0] * LOOPS_PER_SECOND
@@ -129,6 +152,7 @@ def face(game: DoubleArray, stats: Stats, u: int, dx: float, dy: float) -> bool:
 
 @kernel
 def begin_attack(game: DoubleArray, stats: Stats, u: int, v: int, generator: np.ndarray) -> None:
+    """Start the wind-up of an attack of `u` on `v`; the weapon's period, with its random delay, starts to run."""
     kind = int(game[TYPE, u])
     game[AIM, u] = v
     game[WINDUP, u] = np.ceil(stats.windup[kind])

@@ -17,7 +17,27 @@ from env_adapters.starcraft.jit import kernel
 from env_adapters.starcraft.movement import move_together, walk
 from env_adapters.starcraft.stats import Stats
 from env_adapters.starcraft.table import (
-    ALLY, BACKSWING, COOLDOWN, GOAL_X, GOAL_Y, HEALTH, NEXT_X, NEXT_Y, ORDER, ORDER_ATTACK, ORDER_ATTACK_MOVE, ORDER_IDLE, ORDER_MOVE, OWNER, SHOT_AT, TARGET, WALKING, WINDUP, X, Y, distance_between,
+    ALLY,
+    BACKSWING,
+    COOLDOWN,
+    GOAL_X,
+    GOAL_Y,
+    HEALTH,
+    NEXT_X,
+    NEXT_Y,
+    ORDER,
+    ORDER_ATTACK,
+    ORDER_ATTACK_MOVE,
+    ORDER_IDLE,
+    ORDER_MOVE,
+    OWNER,
+    SHOT_AT,
+    TARGET,
+    WALKING,
+    WINDUP,
+    X,
+    Y,
+    distance_between,
 )
 
 ENGINE: Final = "embedded-sc2"
@@ -35,13 +55,16 @@ def _act(game: DoubleArray, stats: Stats, u: int, generator: np.ndarray) -> None
         distance = distance_between(game, u, target)
         if distance <= reach(game, stats, u, target):
             scale = 1.0 / max(distance, 1e-9)
-            ready = face(game, stats, u, (game[X, target] - game[X, u]) * scale, (game[Y, target] - game[Y, u]) * scale)
+            ready = face(
+                game, stats, u, (game[X, target] - game[X, u]) * scale, (game[Y, target] - game[Y, u]) * scale
+            )
             if ready and game[COOLDOWN, u] <= 0.0:
                 begin_attack(game, stats, u, target, generator)
         elif game[BACKSWING, u] <= 0.0:
             walk(game, stats, u, game[X, target], game[Y, target])
     elif game[ORDER, u] != ORDER_IDLE and game[BACKSWING, u] <= 0.0:
-        if walk(game, stats, u, game[GOAL_X, u], game[GOAL_Y, u]):
+        arrived = walk(game, stats, u, game[GOAL_X, u], game[GOAL_Y, u])
+        if arrived:
             game[ORDER, u] = ORDER_IDLE
 
 

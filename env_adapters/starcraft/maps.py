@@ -74,7 +74,9 @@ class MapInfo:
 
     def team(self, player: int) -> list[int]:
         """Rows of `UNITS` of one player's units, in order of creation."""
-        return [ROW[spawn.unit] for spawn in self.spawns if spawn.player == player for _ in range(spawn.count)]
+        return [
+            ROW[spawn.unit] for spawn in self.spawns if spawn.player == player for _ in range(spawn.count)
+        ]
 
     @property
     def max_reward(self) -> float:

@@ -15,7 +15,20 @@ from env_adapters.api import BoolArray, DoubleArray
 from env_adapters.starcraft.combat import face
 from env_adapters.starcraft.jit import kernel
 from env_adapters.starcraft.stats import Stats
-from env_adapters.starcraft.table import HEALTH, NEXT_X, NEXT_Y, ORDER, ORDER_IDLE, OWNER, SIDE, TARGET, TYPE, WALKING, X, Y
+from env_adapters.starcraft.table import (
+    HEALTH,
+    NEXT_X,
+    NEXT_Y,
+    ORDER,
+    ORDER_IDLE,
+    OWNER,
+    SIDE,
+    TARGET,
+    TYPE,
+    WALKING,
+    X,
+    Y,
+)
 
 _GRID: Final = 4096.0
 _SLACK: Final = 2.0 / _GRID
@@ -42,7 +55,12 @@ def walkable(pathable: BoolArray, x: float, y: float, clearance: float) -> bool:
     if low_x < 0 or low_y < 0 or high_x >= pathable.shape[0] or high_y >= pathable.shape[1]:
         return False
     column, row = int(x), int(y)
-    return bool(pathable[low_x, row] and pathable[high_x, row] and pathable[column, low_y] and pathable[column, high_y])
+    return bool(
+        pathable[low_x, row]
+        and pathable[high_x, row]
+        and pathable[column, low_y]
+        and pathable[column, high_y]
+    )
 
 
 @kernel
@@ -72,7 +90,9 @@ def _clear(game: DoubleArray, stats: Stats, u: int, dx: float, dy: float, ahead:
 
 
 @kernel
-def _heading(game: DoubleArray, stats: Stats, u: int, dx: float, dy: float, ahead: float) -> tuple[float, float]:
+def _heading(
+    game: DoubleArray, stats: Stats, u: int, dx: float, dy: float, ahead: float
+) -> tuple[float, float]:
     """The heading nearest to (dx, dy) that leads past the units standing in the way."""
     if _clear(game, stats, u, dx, dy, ahead):
         game[SIDE, u] = 0.0
@@ -140,7 +160,10 @@ def _settle(game: DoubleArray, stats: Stats, u: int, pathable: BoolArray) -> Non
         push = (gap - distance) / distance
         if _pushable(game, u, v) and _give_way(game, stats, v, -dx * push, -dy * push, pathable):
             continue
-        game[NEXT_X, u], game[NEXT_Y, u] = snap(game[NEXT_X, u] + dx * push), snap(game[NEXT_Y, u] + dy * push)
+        game[NEXT_X, u], game[NEXT_Y, u] = (
+            snap(game[NEXT_X, u] + dx * push),
+            snap(game[NEXT_Y, u] + dy * push),
+        )
     inner = stats.inner[int(game[TYPE, u])]
     x, y = game[NEXT_X, u], game[NEXT_Y, u]
     if not walkable(pathable, x, y, inner):
@@ -165,13 +188,26 @@ def _collides(game: DoubleArray, stats: Stats, u: int) -> bool:
 
 
 @kernel
+def _moving(game: DoubleArray, u: int) -> bool:
+    return game[NEXT_X, u] != game[X, u] or game[NEXT_Y, u] != game[Y, u]
+
+
+@kernel
 def move_together(game: DoubleArray, stats: Stats, pathable: BoolArray) -> None:
-    """Carry out the steps that all units proposed in this loop."""
+    """Carry out the steps that all units proposed in this loop.
+
+    A unit that would still press into another stays where it is; that may block others, so the check is
+    repeated until nobody is pressed. Where nobody moves, nobody is.
+    """
     for u in range(game.shape[1]):
-        if game[NEXT_X, u] != game[X, u] or game[NEXT_Y, u] != game[Y, u]:
+        if _moving(game, u):
             _settle(game, stats, u, pathable)
-    for u in range(game.shape[1]):
-        if (game[NEXT_X, u] != game[X, u] or game[NEXT_Y, u] != game[Y, u]) and _collides(game, stats, u):
-            game[NEXT_X, u], game[NEXT_Y, u] = game[X, u], game[Y, u]
-    for u in range(game.shape[1]):
-        game[X, u], game[Y, u] = game[NEXT_X, u], game[NEXT_Y, u]
+    settled = False
+    while not settled:
+        settled = True
+        for u in range(game.shape[1]):
+            if _moving(game, u) and game[HEALTH, u] > 0.0 and _collides(game, stats, u):
+                game[NEXT_X, u], game[NEXT_Y, u] = game[X, u], game[Y, u]
+                settled = False
+    game[X, :] = game[NEXT_X]
+    game[Y, :] = game[NEXT_Y]

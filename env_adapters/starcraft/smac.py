@@ -23,9 +23,28 @@ from env_adapters.api import (
 )
 from env_adapters.snapshots import digest, pack, unpack
 from env_adapters.starcraft import engine, maps, smac_layer
-from env_adapters.starcraft.smac_step import Batch, first_unavailable, observe_games, reset_games, state_games, step_games
+from env_adapters.starcraft.smac_step import (
+    Batch,
+    first_unavailable,
+    observe_games,
+    reset_games,
+    state_games,
+    step_games,
+)
 from env_adapters.starcraft.stats import unit_stats
-from env_adapters.starcraft.table import FACING_X, FACING_Y, HEALTH, N_FIELDS, OWNER, SHIELD, SHOT_AT, TARGET, TYPE, X, Y
+from env_adapters.starcraft.table import (
+    FACING_X,
+    FACING_Y,
+    HEALTH,
+    N_FIELDS,
+    OWNER,
+    SHIELD,
+    SHOT_AT,
+    TARGET,
+    TYPE,
+    X,
+    Y,
+)
 from env_adapters.starcraft.units import UNITS
 
 ENGINE_ID: Final = f"{engine.ENGINE}/{engine.BUILD}"
@@ -42,7 +61,10 @@ def make_vector(scenario_id: str, name: str, n_games: int) -> VectorEnv:
 
 def _episode_generators(episode_seeds: IntArray) -> np.ndarray:
     """One 64-bit generator state per game [B, 1], spread by SeedSequence so that near seeds are unrelated."""
-    states = [np.random.SeedSequence([int(seed), engine.BUILD]).generate_state(1, np.uint64) for seed in episode_seeds]
+    states = [
+        np.random.SeedSequence([int(seed), engine.BUILD]).generate_state(1, np.uint64)
+        for seed in episode_seeds
+    ]
     return np.array(states, dtype=np.uint64)
 
 
@@ -98,7 +120,9 @@ class SmacVectorEnv(VectorEnv):
 
     def reset(self, episode_seeds: IntArray, games: IntArray | None = None) -> VectorStep:
         """Start episodes: teams at their start points, random facings, the enemy ordered to attack-move."""
-        chosen = np.arange(self.n_games, dtype=np.int64) if games is None else np.asarray(games, dtype=np.int64)
+        chosen = (
+            np.arange(self.n_games, dtype=np.int64) if games is None else np.asarray(games, dtype=np.int64)
+        )
         if len(chosen) != len(episode_seeds):
             raise ValueError(f"{len(episode_seeds)} episode seeds for {len(chosen)} games")
         self._batch.generators[chosen] = _episode_generators(episode_seeds)
@@ -123,7 +147,7 @@ class SmacVectorEnv(VectorEnv):
 
     def _play(self, actions: IntArray, running: BoolArray, share: slice) -> None:
         step_games(
-            Batch(*(array[share] for array in self._batch)),
+            Batch._make(array[share] for array in self._batch),
             self._layer,
             self._stats,
             self.map.pathable,
@@ -174,7 +198,9 @@ class SmacVectorEnv(VectorEnv):
     def state_hash(self, game: int) -> str:
         """Hex digest of everything that decides the future of one game."""
         # The reward of the last step decides nothing; it would change when an ended game is stepped on.
-        return digest({name: array[game] for name, array in self._batch._asdict().items() if name != "rewards"})
+        return digest(
+            {name: array[game] for name, array in self._batch._asdict().items() if name != "rewards"}
+        )
 
     def render_state(self, game: int) -> RenderState:
         """The unit table of one game in the units a renderer wants."""
@@ -212,7 +238,7 @@ def _start_table(info: maps.MapInfo) -> DoubleArray:
     for player in (1, 2):
         positions = maps.start_positions(info, player)
         rows = info.team(player)
-        order = sorted(range(len(rows)), key=lambda i: (UNITS[rows[i]].name, *positions[i]))  # noqa: B023
+        order = sorted(range(len(rows)), key=lambda i: (UNITS[rows[i]].name, *positions[i]))
         for i in order:
             unit = UNITS[rows[i]]
             column = np.zeros(N_FIELDS)

@@ -148,7 +148,9 @@ def _shield_and_type(
 
 
 @kernel
-def _seen(game: DoubleArray, layer: Layer, a: int, u: int, first: float, distance: float, out: FloatArray, at: int) -> None:
+def _seen(
+    game: DoubleArray, layer: Layer, a: int, u: int, first: float, distance: float, out: FloatArray, at: int
+) -> None:
     """Write [first, distance, dx, dy, health ratio] of a unit in sight, distances in units of the sight range."""
     out[at] = first
     out[at + 1] = distance / SIGHT
@@ -174,7 +176,16 @@ def observe(game: DoubleArray, layer: Layer, available: BoolArray, out: FloatArr
         for e in range(m):
             distance = distance_between(game, a, n + e)
             if game[HEALTH, n + e] > 0.0 and distance < SIGHT:
-                _seen(game, layer, a, n + e, 1.0 if available[a, N_FIXED_ACTIONS + e] else 0.0, distance, row, at)
+                _seen(
+                    game,
+                    layer,
+                    a,
+                    n + e,
+                    1.0 if available[a, N_FIXED_ACTIONS + e] else 0.0,
+                    distance,
+                    row,
+                    at,
+                )
                 _shield_and_type(game, layer, n + e, layer.enemy_shields, layer.enemy_bit, row, at + 5)
             at += enemy_width
         for t in range(n):

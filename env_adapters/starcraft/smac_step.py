@@ -24,7 +24,6 @@ from env_adapters.starcraft.smac_layer import (
     observe,
     outcome,
 )
-from env_adapters.starcraft.engine import Stats
 from env_adapters.starcraft.stats import Stats
 from env_adapters.starcraft.table import ENEMY, FACING_X, FACING_Y, HEALTH, OWNER, SHIELD, X, Y
 from env_adapters.starcraft.units import LOOPS_PER_STEP
@@ -79,7 +78,12 @@ def reset_games(batch: Batch, start: DoubleArray, goal: DoubleArray, games: IntA
 
 @kernel
 def observe_games(
-    batch: Batch, layer: Layer, pathable: BoolArray, games: IntArray, available: BoolArray, observations: FloatArray
+    batch: Batch,
+    layer: Layer,
+    pathable: BoolArray,
+    games: IntArray,
+    available: BoolArray,
+    observations: FloatArray,
 ) -> None:
     """Refresh masks [B, N, A] and observations [B, N, D] of `games`."""
     for b in games:

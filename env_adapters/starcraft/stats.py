@@ -39,7 +39,11 @@ def unit_stats() -> Stats:
         turn = radians(unit.turn_deg_per_s / LOOPS_PER_SECOND)
         weapon = unit.weapon
         attack = (
-            [weapon.damage, weapon.range, *(s * LOOPS_PER_SECOND for s in (weapon.period_s, weapon.damage_point_s, weapon.backswing_s))]
+            [
+                weapon.damage,
+                weapon.range,
+                *(s * LOOPS_PER_SECOND for s in (weapon.period_s, weapon.damage_point_s, weapon.backswing_s)),
+            ]
             if weapon
             else [0.0] * 5
         )

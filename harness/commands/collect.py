@@ -56,13 +56,17 @@ def main(arguments: list[str]) -> int:
         behaviours = []
         for file in files:
             team = choose_team(scenario.name, env.spec, shipped, file)
-            mode = config.act_mode or ("sample" if "sample" in team.agent.act_modes else team.agent.act_modes[0])
+            mode = config.act_mode or (
+                "sample" if "sample" in team.agent.act_modes else team.agent.act_modes[0]
+            )
             policy = BatchedTeam(team.agent, team.params, config.n_games, mode)
             behaviours.append(Behaviour(policy, team.agent.name, team.weights_hash, 1.0 / len(files), mode))
         card = collect(env, behaviours, config.transitions, config.seed, path, _progress())
     wins = "" if card.win_rate is None else f", {card.win_rate:.0%} won"
-    print(f"{path}: {card.n_transitions} transitions in {card.n_episodes} episodes, "
-          f"return {card.returns.mean:.2f} ± {card.returns.std:.2f}{wins}")
+    print(
+        f"{path}: {card.n_transitions} transitions in {card.n_episodes} episodes, "
+        f"return {card.returns.mean:.2f} ± {card.returns.std:.2f}{wins}"
+    )
     print(f"sha256 {card.sha256}")
     print(f"\nnext: harness train --agent vgm2p --dataset {path}")
     return 0

@@ -29,13 +29,21 @@ def _next(config: EvaluateConfig, evaluation: Evaluation) -> str:
         return "everything was there already; --fresh plays again, --seed 1 plays other episodes"
     if config.agent is None and config.checkpoint is None:
         return f"harness evaluate --map {config.map} --agent random   (a reference line for the table)"
-    return f"harness leaderboard   (this run beside the others)"
+    return "harness leaderboard   (this run beside the others)"
 
 
 def report(evaluation: Evaluation) -> str:
     """The result as a table of one row."""
     summary = evaluation.summary
-    headers = ["scenario", "agent", "engine", "episodes", "return", "win rate [95 %]", "µs per joint action p50 / p90"]
+    headers = [
+        "scenario",
+        "agent",
+        "engine",
+        "episodes",
+        "return",
+        "win rate [95 %]",
+        "µs per joint action p50 / p90",
+    ]
     row = [
         summary.scenario,
         f"{summary.agent} ({summary.act_mode})",

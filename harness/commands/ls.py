@@ -70,7 +70,16 @@ def _datasets(folder: Path) -> str:
         except HarnessError as error:
             say(f"left out: {error}")
             continue
-        rows.append((str(path), card.scenario, card.n_transitions, card.n_episodes, f"{card.returns.mean:.2f}", card.win_rate))
+        rows.append(
+            (
+                str(path),
+                card.scenario,
+                card.n_transitions,
+                card.n_episodes,
+                f"{card.returns.mean:.2f}",
+                card.win_rate,
+            )
+        )
     if not rows:
         return f"no datasets below {folder}; make one with: harness collect --map 5m_vs_6m --quality good"
     return render(["file", "scenario", "transitions", "episodes", "return", "win rate"], rows)
@@ -84,7 +93,9 @@ def _runs(folder: Path) -> str:
         run = load_run(path)
         config, wanted = run.manifest["config"], len(run.manifest["config"]["episode_seeds"])
         state = "finished" if run.summary is not None else "unfinished"
-        rows.append((str(path), config["scenario"], config["agent"], f"{len(run.episodes)} of {wanted}", state))
+        rows.append(
+            (str(path), config["scenario"], config["agent"], f"{len(run.episodes)} of {wanted}", state)
+        )
     if not rows:
         return f"no runs below {folder}; make one with: harness evaluate --map 5m_vs_6m"
     return render(["run", "scenario", "agent", "episodes", "state"], rows)

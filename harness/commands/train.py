@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> int:
         raise UsageError("train: --agent is missing; all: harness ls agents")
     kind = registry.find(name).kind
     if kind == "control":
-        raise InvalidValueError(f"agent '{name}' is a control and has nothing to train; trainable: vgm2p, bc-meanflow, ppo")
+        raise InvalidValueError(
+            f"agent '{name}' is a control and has nothing to train; trainable: vgm2p, bc-meanflow, ppo"
+        )
     return _train_offline(name, arguments) if kind == "offline" else _train_online(name, arguments)
 
 
@@ -77,7 +79,9 @@ def _train_offline(name: str, arguments: list[str]) -> int:
     kind = load_class(name)
     parsed = _parse_parts(arguments, training=TrainConfig, hyperparameters=kind.Config)
     if parsed.choice.dataset is None:
-        raise InvalidValueError(f"agent '{name}' learns from a dataset; give one with --dataset (harness collect makes one)")
+        raise InvalidValueError(
+            f"agent '{name}' learns from a dataset; give one with --dataset (harness collect makes one)"
+        )
     device = _device(parsed.choice.device)
     torch.set_num_threads(1)
     dataset = open_dataset(parsed.choice.dataset)
@@ -86,11 +90,15 @@ def _train_offline(name: str, arguments: list[str]) -> int:
     assert isinstance(agent, OfflineAgent)
     label = f"{parsed.choice.dataset.stem}-{name}-s{parsed.training.seed}"
     folder = parsed.choice.out or Path("runs") / "train" / label
-    trainer = Trainer(agent, dataset, parsed.training, folder, device, dataset_name=parsed.choice.dataset.stem)
+    trainer = Trainer(
+        agent, dataset, parsed.training, folder, device, dataset_name=parsed.choice.dataset.stem
+    )
     if trainer.step:
         say(f"continuing {folder} at step {trainer.step}")
     checkpoint = trainer.run(lambda progress: _report(progress, parsed.training.steps))
-    print(f"{checkpoint}\n\nnext: harness evaluate --map {dataset.card.scenario.rsplit('-v', 1)[0]} --checkpoint {checkpoint}")
+    print(
+        f"{checkpoint}\n\nnext: harness evaluate --map {dataset.card.scenario.rsplit('-v', 1)[0]} --checkpoint {checkpoint}"
+    )
     return 0
 
 
@@ -162,12 +170,19 @@ class _Keeper:
         self._kept = progress.steps
         self.save(self._folder / f"step-{progress.steps:09d}.safetensors")
         won = "" if progress.win_rate != progress.win_rate else f"  won {progress.win_rate:.0%}"
-        say(f"step {progress.steps}/{self._run.steps}  {progress.steps_per_s:.0f}/s  return {progress.episode_return:.2f}{won}")
+        say(
+            f"step {progress.steps}/{self._run.steps}  {progress.steps_per_s:.0f}/s  return {progress.episode_return:.2f}{won}"
+        )
 
     def save(self, path: Path) -> Path:
         from agents.checkpoints import save_checkpoint
 
         trainer = self._trainer
-        provenance = {"trainer": "ppo", "seed": self._run.seed, "steps": trainer.steps, **dataclasses.asdict(trainer.config)}
+        provenance = {
+            "trainer": "ppo",
+            "seed": self._run.seed,
+            "steps": trainer.steps,
+            **dataclasses.asdict(trainer.config),
+        }
         save_checkpoint(path, trainer.agent, trainer.params, provenance)
         return path
