@@ -28,6 +28,7 @@ from env_adapters.errors import CorruptFileError, MismatchError, OutputError, Un
 
 FORMAT: Final = "marl-harness-agent/1"
 """Identifies the files and their version."""
+_METADATA: Final = "marl-harness"
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,19 @@ class Checkpoint:
     path: Path | None = None
 
 
-def weights_hash(agent: Agent, params: Mapping[str, Tensor]) -> str:
-    """Digest of everything that decides how the agent acts."""
-    hasher = hashlib.sha256(json.dumps(_identity(agent), sort_keys=True).encode())
-    for name in sorted(params):
-        tensor = params[name].detach().contiguous().cpu()
+def tensors_digest(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """sha256 hex digest of a JSON header and named tensors."""
+    hasher = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous().cpu()
         hasher.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         hasher.update(tensor.numpy().tobytes())
     return hasher.hexdigest()
+
+
+def weights_hash(agent: Agent, params: Mapping[str, Tensor]) -> str:
+    """Digest of everything that decides how the agent acts."""
+    return tensors_digest(_identity(agent), params)
 
 
 def _identity(agent: Agent) -> dict[str, Any]:
@@ -61,25 +67,51 @@ def _identity(agent: Agent) -> dict[str, Any]:
     }
 
 
+def write_tensors(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Write a JSON header and tensors atomically, sealed by a digest; equal content gives equal bytes.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    sealed = {"header": dict(header), "sha256": tensors_digest(header, plain)}
+    # One metadata entry: safetensors writes several in random order.
+    write_atomically(path, save(plain, {_METADATA: json.dumps(sealed, sort_keys=True)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Any], Params]:
+    """Read and verify what `write_tensors` wrote.
+
+    Raises:
+        CorruptFileError: truncated, altered, or not a file of this project.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        sealed = json.loads(metadata[_METADATA])
+        header, expected = sealed["header"], sealed["sha256"]
+    except KeyError as error:
+        raise CorruptFileError(
+            f"{path} was not written by this project, or its header was altered"
+        ) from error
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        raise CorruptFileError(f"{path} cannot be read ({error}); fetch or train it again") from error
+    if tensors_digest(header, tensors) != expected:
+        raise CorruptFileError(
+            f"{path} was altered: its sha256 does not match its content; fetch or train it again"
+        )
+    return header, tensors
+
+
 def save_checkpoint(
     path: Path, agent: Agent, params: Mapping[str, Tensor], provenance: Mapping[str, Any]
 ) -> str:
     """Write a checkpoint atomically and return its weights hash; OutputError where the folder cannot be written."""
-    digest = weights_hash(agent, params)
-    metadata = {
-        "format": FORMAT,
-        "identity": json.dumps(_identity(agent), sort_keys=True),
-        "provenance": json.dumps(dict(provenance), sort_keys=True),
-        "sha256": digest,
-        "provenance_sha256": _sha256(json.dumps(dict(provenance), sort_keys=True)),
-    }
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in params.items()}
-    write_atomically(path, save(tensors, metadata))
-    return digest
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    write_tensors(
+        path, {"format": FORMAT, "identity": _identity(agent), "provenance": dict(provenance)}, params
+    )
+    return weights_hash(agent, params)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -109,40 +141,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     if not path.is_file():
         raise UnknownNameError(f"no checkpoint at {path}; `harness ls agents` lists the shipped ones")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            params = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    header, params = read_tensors(path)
+    if header.get("format") != FORMAT:
         raise CorruptFileError(
-            f"checkpoint {path} cannot be read ({error}); fetch or train it again"
-        ) from error
-    return _build(path, metadata, params)
-
-
-def _build(path: Path, metadata: Mapping[str, str], params: Params) -> Checkpoint:
-    if metadata.get("format") != FORMAT:
-        raise CorruptFileError(
-            f"{path} is not a checkpoint of this project: format '{metadata.get('format')}', expected '{FORMAT}'"
+            f"{path} is not an agent: format '{header.get('format')}', expected '{FORMAT}'"
         )
     try:
-        identity = json.loads(metadata["identity"])
-        provenance = json.loads(metadata["provenance"])
+        identity = header["identity"]
         kind = load_class(identity["agent"])
         fields = {name: tuple(v) if isinstance(v, list) else v for name, v in identity["config"].items()}
         agent = kind(kind.Config(**fields), TeamSpec(**identity["spec"]))
-        intact = metadata["sha256"] == weights_hash(agent, params) and metadata[
-            "provenance_sha256"
-        ] == _sha256(metadata["provenance"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        provenance = dict(header["provenance"])
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptFileError(
-            f"checkpoint {path} has unreadable metadata ({error!r}); fetch or train it again"
+            f"checkpoint {path} was written by another version ({error!r}); train it again"
         ) from error
-    if not intact:
-        raise CorruptFileError(
-            f"checkpoint {path} was altered: its sha256 does not match its content; fetch or train it again"
-        )
-    return Checkpoint(agent, params, provenance, metadata["sha256"], path)
+    return Checkpoint(agent, params, provenance, weights_hash(agent, params), path)
 
 
 def check_fits(checkpoint: Checkpoint, spec: TeamSpec) -> None:

@@ -16,14 +16,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from agents.api import Batch, OfflineAgent, Params, with_identity
-from agents.checkpoints import save_checkpoint, write_atomically
+from agents.checkpoints import read_tensors, save_checkpoint, write_atomically, write_tensors
 from datasets.schema import Dataset
-from env_adapters.errors import CorruptFileError, DivergenceError, InvalidValueError, RunConflictError
+from env_adapters.errors import DivergenceError, InvalidValueError, RunConflictError
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 """Name of the finished agent in a training folder."""
@@ -221,27 +219,18 @@ class Trainer:
         for name, tensor in self.params.items():
             moments = self._optimizer.state[tensor]
             state |= {f"{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq", "step")}
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        tensors["step"] = torch.tensor(self.step)
-        tensors["fingerprint"] = torch.frombuffer(bytearray(self._fingerprint().encode()), dtype=torch.uint8)
-        write_atomically(self.folder / _STATE, save(tensors))
+        write_tensors(self.folder / _STATE, {"fingerprint": self._fingerprint(), "step": self.step}, state)
 
     def _restore(self) -> None:
         path = self.folder / _STATE
         if not path.exists():
             return
-        try:
-            state = load_file(path)
-            theirs = bytes(state["fingerprint"].numpy()).decode()
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise CorruptFileError(
-                f"training state {path} cannot be read ({error}); delete it to start over"
-            ) from error
-        if theirs != self._fingerprint():
+        header, state = read_tensors(path)
+        if header.get("fingerprint") != self._fingerprint():
             raise RunConflictError(
                 f"{self.folder} holds a training run with another agent, dataset or configuration; choose another --out"
             )
-        self.step = int(state["step"])
+        self.step = int(header["step"])
         with torch.no_grad():
             for name, tensor in self.params.items():
                 tensor.copy_(state[f"params.{name}"])

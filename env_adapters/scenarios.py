@@ -27,7 +27,7 @@ class Scenario:
     n_agents: int
     episode_limit: int
     builder: str
-    """`module:function`, called as function(scenario_id, name, n_games) -> VectorEnv."""
+    """`module:function`, called as function(scenario_id, name, n_games, **options) -> VectorEnv."""
     single_builder: str | None = None
     """`module:function`, called as function(scenario_id, name) -> DecentralizedEnv, where one world has its own path."""
     extra: str | None = None
@@ -89,15 +89,17 @@ def _load(target: str, scenario: Scenario) -> Callable[..., Any]:
         raise MissingExtraError(f"map '{scenario.name}'", scenario.extra) from error
 
 
-def make_vector(name: str, n_games: int) -> VectorEnv:
+def make_vector(name: str, n_games: int, **options: Any) -> VectorEnv:
     """Build `n_games` worlds of a scenario, stepped together.
+
+    `options` go to the family's builder, for example `signed_reward` (SMAC); results are published without any.
 
     Raises:
         UnknownNameError: no such scenario.
         MissingExtraError: the simulator's package is not installed.
     """
     scenario = find(name)
-    return cast(VectorEnv, _load(scenario.builder, scenario)(scenario.id, scenario.name, n_games))
+    return cast(VectorEnv, _load(scenario.builder, scenario)(scenario.id, scenario.name, n_games, **options))
 
 
 def make(name: str) -> DecentralizedEnv:

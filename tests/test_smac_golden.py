@@ -25,7 +25,8 @@ class Recording:
             self.arrays = {name: archive[name] for name in archive.files}
         self.meta = json.loads(str(self.arrays["meta"]))
         self.info = maps.load(self.meta["map_name"])
-        self.layer = smac_layer.make_layer(self.info)
+        signed = self.meta["constructor_options"].get("reward_only_positive") is False
+        self.layer = smac_layer.make_layer(self.info, signed_reward=signed)
         names = {value: name for name, value in self.meta["ally_type_ids"].items()}
         names |= {value: name for name, value in self.meta["enemy_type_ids"].items()}
         rows = {unit.name: row for row, unit in enumerate(UNITS)}

@@ -24,6 +24,7 @@ from videos.robots import load_model
 from videos.style import Picture
 
 _LIBRARIES = {"osmesa": ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so"), "egl": ("libEGL.so.1",)}
+_NONE = ("disable", "disabled", "off", "false", "0")
 _START_LIMIT_S = 20.0
 _FLOOR = (0.36, 0.41, 0.48, 1.0)  # tints the white squares of the checkerboard, which outshine the robot
 
@@ -32,10 +33,11 @@ def find_backend() -> str | None:
     """Value for MUJOCO_GL: the user's own, else a headless library that loads here; None without any.
 
     OSMesa goes first because the library is all it needs; EGL also needs a driver, which shows only in use.
+    MUJOCO_GL=disable is MuJoCo's own way to ask for none.
     """
     chosen = os.environ.get("MUJOCO_GL")
     if chosen:
-        return chosen
+        return None if chosen.lower() in _NONE else chosen
     return next((name for name, files in _LIBRARIES.items() if any(map(_loads, files))), None)
 
 

@@ -1,7 +1,8 @@
 """Films of MuJoCo robots, re-posed from recorded joint positions.
 
 Where an OpenGL library is installed the picture is MuJoCo's own; elsewhere the robot is drawn from the side
-as flat shapes. So a film always comes out, on any machine.
+as flat shapes. So a film always comes out, on any machine. A software OpenGL takes several times longer
+than the flat drawing; MUJOCO_GL=disable in the environment asks for the latter.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -54,9 +54,9 @@ ACTION_NAMES: Final = ("no-op", "stop", "north", "south", "east", "west")
 _UNIT_IDS: Final = np.array([unit.id for unit in UNITS], dtype=np.int64)
 
 
-def make_vector(scenario_id: str, name: str, n_games: int) -> VectorEnv:
+def make_vector(scenario_id: str, name: str, n_games: int, **options: Any) -> VectorEnv:
     """Build `n_games` games of a SMAC v1 map; the builder that the scenario table names."""
-    return SmacVectorEnv(scenario_id, maps.load(name), n_games)
+    return SmacVectorEnv(scenario_id, maps.load(name), n_games, **options)
 
 
 def _episode_generators(episode_seeds: IntArray) -> np.ndarray:
@@ -76,12 +76,15 @@ class SmacVectorEnv(VectorEnv):
         info: the map.
         n_games: B.
         n_threads: threads that share the games of one call; results do not depend on it.
+        signed_reward: let the agents' own losses count against them; for training, never for results.
     """
 
-    def __init__(self, scenario_id: str, info: maps.MapInfo, n_games: int, n_threads: int = 1) -> None:
+    def __init__(
+        self, scenario_id: str, info: maps.MapInfo, n_games: int, n_threads: int = 1, signed_reward: bool = False
+    ) -> None:
         self.map = info
         self.n_games = n_games
-        self._layer = smac_layer.make_layer(info)
+        self._layer = smac_layer.make_layer(info, signed_reward)
         self._stats = unit_stats()
         observation_size, state_size, n_actions = smac_layer.sizes(self._layer)
         self.spec = TeamSpec(

@@ -26,6 +26,8 @@ SHOOT_RANGE: Final = 6.0
 MOVE_AMOUNT: Final = 2.0
 """Cells that a move order asks for."""
 DEATH_VALUE: Final = 10.0
+NEGATIVE_SCALE: Final = 0.5
+"""Weight of the agents' own losses in the signed reward."""
 WIN_REWARD: Final = 200.0
 REWARD_SCALE: Final = 20.0
 
@@ -54,6 +56,8 @@ class Layer(NamedTuple):
     ally_shields: bool
     enemy_shields: bool
     type_bits: int
+    signed_reward: bool
+    """Whether the agents' own losses count against them (upstream's reward_only_positive=False)."""
     heals: bool
     """Whether Medivacs heal allies through their target actions (map type MMM)."""
     ally_bit: np.ndarray
@@ -65,7 +69,7 @@ class Layer(NamedTuple):
     cooldown_max: DoubleArray
 
 
-def make_layer(info: MapInfo) -> Layer:
+def make_layer(info: MapInfo, signed_reward: bool = False) -> Layer:
     """Collect what the kernels need of a map."""
     bits = np.zeros((2, len(UNITS)), dtype=np.int64)
     for side, names in enumerate((_ALLY_BITS, _ENEMY_BITS)):
@@ -77,6 +81,7 @@ def make_layer(info: MapInfo) -> Layer:
         ally_shields=info.ally_race == "P",
         enemy_shields=info.enemy_race == "P",
         type_bits=info.unit_type_bits,
+        signed_reward=signed_reward,
         heals=info.map_type == "MMM",
         ally_bit=bits[0],
         enemy_bit=bits[1],
@@ -231,8 +236,16 @@ def global_state(game: DoubleArray, layer: Layer, last_actions: np.ndarray, out:
 
 
 @kernel
+def _loss_of(game: DoubleArray, u: int, previous: DoubleArray) -> float:
+    """Health and shield that `u` lost in this step; all it had if it died."""
+    if game[HEALTH, u] <= 0.0:
+        return previous[u]
+    return previous[u] - (game[HEALTH, u] + game[SHIELD, u])
+
+
+@kernel
 def battle_reward(game: DoubleArray, layer: Layer, previous: DoubleArray, counted: BoolArray) -> float:
-    """Unscaled reward of one step, upstream's reward_only_positive rule.
+    """Unscaled reward of one step: damage and deaths of the enemy, and with signed_reward half the own ones.
 
     Args:
         game: the table after the step.
@@ -240,19 +253,19 @@ def battle_reward(game: DoubleArray, layer: Layer, previous: DoubleArray, counte
         previous: health plus shield of every unit before the step, [U].
         counted: deaths already rewarded, [U]; updated.
     """
-    damage, deaths = 0.0, 0.0
-    for u in range(layer.n_allies):
-        counted[u] = counted[u] or game[HEALTH, u] <= 0.0
-    for u in range(layer.n_allies, layer.n_allies + layer.n_enemies):
+    damage, deaths, own_damage = 0.0, 0.0, 0.0
+    for u in range(layer.n_allies + layer.n_enemies):
         if counted[u]:
             continue
-        if game[HEALTH, u] <= 0.0:
-            counted[u] = True
-            deaths += DEATH_VALUE
-            damage += previous[u]
-        else:
-            damage += previous[u] - (game[HEALTH, u] + game[SHIELD, u])
-    return abs(damage + deaths)
+        died = game[HEALTH, u] <= 0.0
+        counted[u] = died
+        if u >= layer.n_allies:
+            damage += _loss_of(game, u, previous)
+            deaths += DEATH_VALUE if died else 0.0
+        elif layer.signed_reward:
+            own_damage += NEGATIVE_SCALE * _loss_of(game, u, previous)
+            deaths -= DEATH_VALUE * NEGATIVE_SCALE if died else 0.0
+    return damage + deaths - own_damage if layer.signed_reward else abs(damage + deaths)
 
 
 @kernel
