@@ -43,11 +43,11 @@ class OnlineConfig:
     """λ of the advantage estimate."""
     clip: float = 0.2
     """ε of the clipped ratio."""
-    entropy: float = 0.03
+    entropy: float = 0.02
     """Weight of the entropy bonus at the start, falling linearly to a tenth."""
-    epochs: int = 5
+    epochs: int = 8
     """Passes over each rollout."""
-    n_minibatches: int = 4
+    n_minibatches: int = 8
     """Minibatches per pass."""
     max_grad_norm: float = 5.0
     """Gradient norm above which gradients are scaled down."""
