@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,8 @@ from torch import Tensor
 from agents.api import Agent, Params
 from agents.registry import load_class
 from env_adapters.api import TeamSpec
-from env_adapters.errors import CorruptFileError, MismatchError, OutputError, UnknownNameError
+from env_adapters.errors import CorruptFileError, MismatchError, UnknownNameError
+from env_adapters.files import write_atomic, writing
 
 FORMAT: Final = "marl-harness-agent/1"
 """Identifies the files and their version."""
@@ -76,7 +75,9 @@ def write_tensors(path: Path, header: Mapping[str, Any], tensors: Mapping[str, T
     plain = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     sealed = {"header": dict(header), "sha256": tensors_digest(header, plain)}
     # One metadata entry: safetensors writes several in random order.
-    write_atomically(path, save(plain, {_METADATA: json.dumps(sealed, sort_keys=True)}))
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, save(plain, {_METADATA: json.dumps(sealed, sort_keys=True)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], Params]:
@@ -114,24 +115,6 @@ def save_checkpoint(
     return weights_hash(agent, params)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: temporary file in the same folder, fsync, rename."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another --out") from error
-
-
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read and verify a checkpoint.
 
@@ -152,7 +135,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         fields = {name: tuple(v) if isinstance(v, list) else v for name, v in identity["config"].items()}
         agent = kind(kind.Config(**fields), TeamSpec(**identity["spec"]))
         provenance = dict(header["provenance"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, HarnessError) as error:
         raise CorruptFileError(
             f"checkpoint {path} was written by another version ({error!r}); train it again"
         ) from error

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from agents.api import Batch, OfflineAgent, Params, with_identity
-from agents.checkpoints import read_tensors, save_checkpoint, write_atomically, write_tensors
+from agents.checkpoints import read_tensors, save_checkpoint, write_tensors
 from datasets.schema import Dataset
 from env_adapters.errors import DivergenceError, InvalidValueError, RunConflictError
+from env_adapters.files import write_atomic, writing
 
 CHECKPOINT: Final = "checkpoint.safetensors"
 """Name of the finished agent in a training folder."""
@@ -244,10 +245,12 @@ class Trainer:
     def _write_curve(self, progress: TrainProgress) -> None:
         """Replace or append the row of this step, so that a resumed run leaves one row per step."""
         path = self.folder / _CURVE
+        with writing(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, str]] = []
         if path.exists():
             with path.open(newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) < progress.step]
         rows.append({"step": str(progress.step)} | {k: repr(v) for k, v in progress.metrics.items()})
         lines = [",".join(rows[-1]), *(",".join(row.values()) for row in rows)]
-        write_atomically(path, ("\n".join(lines) + "\n").encode())
+        write_atomic(path, ("\n".join(lines) + "\n").encode())

@@ -89,29 +89,25 @@ def _can_write_below(folder: Path) -> bool:
     return existing.is_dir() and os.access(existing, os.W_OK)
 
 
-def _numba_cache() -> Check:
-    """Numba caches next to the source, else in the user's cache folder, unless NUMBA_CACHE_DIR says where."""
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "numba"
-    folders = [Path(chosen)] if chosen else [PROJECT_ROOT / "env_adapters", user]
-    for folder in folders:
-        if _can_write_below(folder):
-            return Check("numba cache", "ok", str(folder))
-    detail = f"cannot write {folders[-1]}: the engine compiles anew in every process"
-    return Check("numba cache", "warning", detail, "set NUMBA_CACHE_DIR to a folder you can write")
+def _engine_cache() -> Check:
+    """Compiled kernels live in the user's cache folder, see env_adapters.starcraft.jit."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    if _can_write_below(user):
+        return Check("engine cache", "ok", str(user / "marl-harness"))
+    detail = f"cannot write {user}: kernels are kept in the temporary folder"
+    return Check("engine cache", "warning", detail, "set XDG_CACHE_HOME to a folder you can write")
 
 
 def _gl() -> Check:
     name = "MuJoCo frames"
     if sys.platform != "linux":
         return Check(name, "ok", "drawn with the system's OpenGL")
-    egl, osmesa = ctypes.util.find_library("EGL"), ctypes.util.find_library("OSMesa")
-    if egl or osmesa:
-        backend = "egl" if egl and (gpu_models() or not osmesa) else "osmesa"
-        found = ", ".join(library for library in (egl, osmesa) if library)
-        return Check(name, "ok", f"{found}; without a screen set MUJOCO_GL={backend}")
-    remedy = "sudo apt-get install libosmesa6, then MUJOCO_GL=osmesa (or libegl1, MUJOCO_GL=egl)"
-    return Check(name, "warning", "neither libEGL nor libOSMesa found", remedy)
+    libraries = [ctypes.util.find_library(library) for library in ("OSMesa", "EGL")]
+    found = ", ".join(library for library in libraries if library)
+    if found:
+        return Check(name, "ok", f"3-D through {found}")
+    remedy = "optional, for 3-D films: sudo apt-get install libosmesa6 (or libegl1 libgl1-mesa-dri)"
+    return Check(name, "warning", "no OpenGL library: robots are drawn as flat side views", remedy)
 
 
 def _ffmpeg() -> Check:
@@ -166,7 +162,7 @@ def diagnose() -> list[Check]:
         _python(),
         *_core_packages(),
         _cuda(),
-        _numba_cache(),
+        _engine_cache(),
         *_extra_packages(),
         _gl(),
         _ffmpeg(),

@@ -6,7 +6,8 @@ engine and the weights, so an evaluation that was interrupted is finished by the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ import numpy as np
 
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec, VectorEnv
-from env_adapters.errors import HarnessError, InvalidValueError, MismatchError
-from env_adapters.rollout import Episode, Recording, play
-from harness.latency import LatencySample, measure
+from env_adapters.errors import InvalidValueError
+from env_adapters.rollout import play
+from harness.latency import LatencySample
 from harness.passport import passport
+from harness.progress import Say, every
 from harness.records import EpisodeRecord, RunDirectory, Summary, load_summary
+from harness.replay import film, pick_films, replay, time_actions
 from harness.statistics import mean_std, wilson_interval
 from harness.team import choose_team
 
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
     from agents.checkpoints import Checkpoint
 
 _EPISODE_STREAM = 0
-_LATENCY_SAMPLES = 300
+_DEFAULT_EPISODES = {"smac-v1": 32, "mamujoco": 10}
+_MOST_GAMES = 64
+_REPORT_INTERVAL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,17 @@ class Evaluation:
     """Whether everything was there already and nothing was played."""
 
 
-Say = Callable[[str], None]
+@dataclass(frozen=True)
+class _Plan:
+    """One evaluation with every choice made."""
+
+    map: str
+    team: Checkpoint
+    mode: str
+    seeds: list[int]
+    path: Path
+    n_films: int
+    fresh: bool
 
 
 def episode_seeds(root: int, n: int) -> list[int]:
@@ -87,21 +102,58 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
         HarnessError: one of its kinds, see env_adapters.errors; finished episodes are kept.
     """
     scenario = scenarios.find(config.map)
-    episodes = config.episodes if config.episodes is not None else 32 if scenario.family == "smac-v1" else 10
-    for name, value, least in (
-        ("--episodes", episodes, 1),
-        ("--video", config.video, 0),
-        ("--seed", config.seed, 0),
-    ):
-        if value < least:
-            raise InvalidValueError(f"{name} must be at least {least}, not {value}")
-    n_games = config.n_games if config.n_games is not None else min(episodes, 64)
-    if n_games < 1:
-        raise InvalidValueError(f"--n-games must be at least 1, not {n_games}")
-    announce_compilation(scenario, say)
-    with scenarios.make_vector(config.map, n_games) as env:
+    episodes = _DEFAULT_EPISODES[scenario.family] if config.episodes is None else config.episodes
+    _check_at_least(("--episodes", episodes, 1), ("--video", config.video, 0), ("--seed", config.seed, 0))
+    n_games = min(episodes, _MOST_GAMES if config.n_games is None else config.n_games)
+    _check_at_least(("--n-games", n_games, 1))
+    with one_torch_thread(), scenarios.make_vector(scenario.name, n_games) as env:
         team = choose_team(scenario.name, env.spec, config.agent, config.checkpoint)
-        return _run(config, env, team, episode_seeds(config.seed, episodes), say)
+        return _run(_plan(config, scenario, team, episodes), env, say)
+
+
+def _check_at_least(*options: tuple[str, int, int]) -> None:
+    for name, value, least in options:
+        if value < least:
+            raise InvalidValueError(f"{name} is {value}; give at least {least}")
+
+
+def _plan(config: EvaluateConfig, scenario: scenarios.Scenario, team: Checkpoint, episodes: int) -> _Plan:
+    from agents.acting import check_mode
+
+    mode = check_mode(team.agent, config.act_mode)
+    return _Plan(
+        map=scenario.name,
+        team=team,
+        mode=mode,
+        seeds=episode_seeds(config.seed, episodes),
+        path=config.out or default_folder(scenario, team, mode, config.seed, episodes),
+        n_films=min(config.video, episodes),
+        fresh=config.fresh,
+    )
+
+
+def default_folder(
+    scenario: scenarios.Scenario, team: Checkpoint, mode: str, seed: int, episodes: int
+) -> Path:
+    """runs/MAP--AGENT-HASH[-MODE]-sSEED[-nEPISODES]: one folder per team and protocol, without what is default."""
+    parts = [f"{scenario.name}--{team.agent.name}", team.weights_hash[:8]]
+    parts += [] if mode == team.agent.act_modes[0] else [mode]
+    parts += [f"s{seed}"]
+    parts += [] if episodes == _DEFAULT_EPISODES[scenario.family] else [f"n{episodes}"]
+    return Path("runs") / "-".join(parts)
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """One thread for matrix products inside: with batches this small, more threads only wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def announce_compilation(scenario: scenarios.Scenario, say: Say) -> None:
@@ -113,117 +165,61 @@ def announce_compilation(scenario: scenarios.Scenario, say: Say) -> None:
             say("compiling the combat engine for this machine (once, about 10 s) ...")
 
 
-def _run(config: EvaluateConfig, env: VectorEnv, team: Checkpoint, seeds: list[int], say: Say) -> Evaluation:
-    from agents.acting import BatchedTeam, check_mode
-
-    mode = check_mode(team.agent, config.act_mode)
-    path = config.out or default_folder(config, team, mode)
-    identity = _identity(env.spec, team, mode, seeds)
-    with RunDirectory.open(path, {"config": identity, "passport": passport()}, config.fresh) as run:
-        missing = run.missing(seeds)
-        stored = load_summary(path)
-        if stored is not None and len(stored.videos) >= min(config.video, len(seeds)):
-            return Evaluation(path, stored, resumed=True)
-        if missing:
-            kept = (
-                f" ({len(seeds) - len(missing)} of {len(seeds)} are there already)"
-                if len(missing) < len(seeds)
-                else ""
-            )
-            say(f"playing {len(missing)} episodes of {env.spec.scenario} on {env.spec.engine}{kept} ...")
-        for episode in play(env, BatchedTeam(team.agent, team.params, env.n_games, mode), missing):
-            run.append(EpisodeRecord.of(episode))
-        records = [run.finished[seed] for seed in seeds]
-        films = pick_films(records, config.video)
-        say("timing single actions" + (" and drawing films ..." if films else " ..."))
-        replays = _replay(config.map, team, mode, records, films or seeds[:1])
-        videos = [
-            name
-            for episode in replays
-            if episode.seed in films
-            for name in _film(run.path, episode, team, say)
-        ]
-        latency = _time_actions(replays[0], team, mode)
-        summary = summarise(env.spec, team, mode, records, latency, videos)
+def _run(plan: _Plan, env: VectorEnv, say: Say) -> Evaluation:
+    identity = _identity(plan, env.spec)
+    with RunDirectory.open(plan.path, {"config": identity, "passport": passport()}, plan.fresh) as run:
+        stored = load_summary(plan.path)
+        if stored is not None and len(_films_on_disk(plan.path, stored)) >= plan.n_films:
+            return Evaluation(plan.path, stored, resumed=True)
+        announce_compilation(scenarios.find(plan.map), say)
+        _play(plan, env, run, say)
+        records = [run.finished[seed] for seed in plan.seeds]
+        filmed = pick_films(records, plan.n_films)
+        say("timing single actions" + (" and drawing films ..." if filmed else " ..."))
+        chosen = [run.finished[seed] for seed in filmed] or records[:1]
+        again = replay(plan.map, plan.team, plan.mode, chosen)
+        titles = plan.team.agent.name
+        films = [film(plan.path, episode, titles, say) for episode in again if episode.seed in filmed]
+        latency = time_actions(again[0], plan.team, plan.mode)
+        videos = [name for name in films if name is not None]
+        summary = summarise(env.spec, plan.team, plan.mode, records, latency, videos)
         run.finish(summary)
-    return Evaluation(path, summary, resumed=False)
+    return Evaluation(plan.path, summary, resumed=False)
 
 
-def default_folder(config: EvaluateConfig, team: Checkpoint, mode: str) -> Path:
-    """runs/MAP--AGENT-HASH[-mode]-sSEED: one folder per team and protocol, so that the same command meets it again."""
-    suffix = "" if mode == team.agent.act_modes[0] else f"-{mode}"
-    count = "" if config.episodes is None else f"-n{config.episodes}"
-    return (
-        Path("runs")
-        / f"{config.map}--{team.agent.name}-{team.weights_hash[:8]}{suffix}-s{config.seed}{count}"
-    )
-
-
-def _identity(spec: TeamSpec, team: Checkpoint, mode: str, seeds: Sequence[int]) -> dict[str, Any]:
+def _identity(plan: _Plan, spec: TeamSpec) -> dict[str, Any]:
     """Everything that decides the episodes, and nothing else."""
     return {
         "scenario": spec.scenario,
         "layout": spec.layout,
         "engine": spec.engine,
-        "agent": team.agent.name,
-        "agent_hash": team.weights_hash,
-        "act_mode": mode,
-        "episode_seeds": list(seeds),
+        "agent": plan.team.agent.name,
+        "agent_hash": plan.team.weights_hash,
+        "act_mode": plan.mode,
+        "episode_seeds": plan.seeds,
     }
 
 
-def pick_films(records: Sequence[EpisodeRecord], n: int) -> list[int]:
-    """Seeds of the episodes to film: one won, one lost, then the others in order."""
-    won = [record.episode_seed for record in records if record.won]
-    lost = [record.episode_seed for record in records if not record.won]
-    return (won[:1] + lost[:1] + won[1:] + lost[1:])[:n]
+def _films_on_disk(path: Path, summary: Summary) -> list[str]:
+    return [name for name in summary.videos if (path / name).is_file()]
 
 
-def _replay(
-    map_name: str, team: Checkpoint, mode: str, records: Sequence[EpisodeRecord], seeds: Sequence[int]
-) -> list[Episode]:
-    """Play episodes again, alone in their world, with everything recorded; they must end in the same state."""
+def _play(plan: _Plan, env: VectorEnv, run: RunDirectory, say: Say) -> None:
+    """Play the episodes that have no record yet."""
     from agents.acting import BatchedTeam
 
-    expected = {record.episode_seed: record.final_hash for record in records}
-    with scenarios.make_vector(map_name, 1) as env:
-        recording = Recording(transitions=True, film=frozenset(seeds))
-        episodes = list(play(env, BatchedTeam(team.agent, team.params, 1, mode), seeds, recording))
-    for episode in episodes:
-        if episode.final_hash != expected[episode.seed]:
-            raise MismatchError(
-                f"episode {episode.seed} ended differently when played again: the run directory was written on another "
-                "machine or the simulator is not deterministic here; use --fresh"
-            )
-    return episodes
-
-
-def _film(folder: Path, episode: Episode, team: Checkpoint, say: Say) -> list[str]:
-    from videos.encode import film_episode
-
-    outcome = "" if episode.won is None else "-won" if episode.won else "-lost"
-    name = f"videos/episode-{episode.seed}{outcome}.mp4"
-    try:
-        film_episode(episode, folder / name, team.agent.name)
-    except HarnessError as error:
-        say(f"no film of episode {episode.seed}: {error}")
-        return []
-    return [name]
-
-
-def _time_actions(episode: Episode, team: Checkpoint, mode: str) -> LatencySample:
-    """Time joint actions of one team: observations in, available actions out, masking and sampling included."""
-    from agents.acting import BatchedTeam
-
-    policy = BatchedTeam(team.agent, team.params, 1, mode)
-    policy.begin(np.array([episode.seed], dtype=np.int64), np.zeros(1, dtype=np.int64))
-    masks = episode.available_actions
-
-    def act(index: int) -> None:
-        t = index % episode.length
-        policy.act(episode.observations[t][None], masks[t][None] if masks else None)
-
-    return measure(act, n_samples=_LATENCY_SAMPLES)
+    missing = run.missing(plan.seeds)
+    if not missing:
+        return
+    there = len(plan.seeds) - len(missing)
+    kept = f" ({there} of {len(plan.seeds)} are there already)" if there else ""
+    say(f"playing {len(missing)} episodes of {env.spec.scenario} on {env.spec.engine}{kept} ...")
+    due = every(_REPORT_INTERVAL_S)
+    policy = BatchedTeam(plan.team.agent, plan.team.params, env.n_games, plan.mode)
+    for episode in play(env, policy, missing):
+        run.append(EpisodeRecord.of(episode))
+        if due():
+            say(f"{len(run.finished)} of {len(plan.seeds)} episodes")
 
 
 def summarise(
@@ -244,7 +240,7 @@ def summarise(
         agent=team.agent.name,
         agent_hash=team.weights_hash,
         dataset=provenance.get("dataset_name") or provenance.get("dataset"),
-        training_seed=provenance.get("seed"),
+        training_seed=provenance.get("seed") if team.params else None,
         engine=spec.engine,
         layout=spec.layout,
         act_mode=mode,
@@ -253,8 +249,8 @@ def summarise(
         return_std=returns.std,
         wins=wins,
         win_rate=None if wins is None else wins / len(records),
-        win_rate_lower=None if interval is None else float(interval.lower),
-        win_rate_upper=None if interval is None else float(interval.upper),
+        win_rate_lower=None if interval is None else interval.lower,
+        win_rate_upper=None if interval is None else interval.upper,
         mean_length=float(np.mean([record.length for record in records])),
         latency_scenario="batched",
         action_p50_us=latency.p50_us,

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from env_adapters.files import write_atomic
 from harness.records import load_summary
-from harness.sealed import write_atomic
 from harness.tables import printable, render
 
 if TYPE_CHECKING:

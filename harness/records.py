@@ -28,8 +28,9 @@ from env_adapters.errors import (
     RunConflictError,
     UnknownNameError,
 )
+from env_adapters.files import write_atomic, writing
 from harness.schema import EpisodeRecord, Run, Summary
-from harness.sealed import parse_sealed_lines, read_bytes, read_sealed, seal, write_atomic, writing
+from harness.sealed import parse_sealed_lines, read_bytes, read_sealed, seal
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -171,7 +171,7 @@ def test_nearest_shoots_the_nearest_enemy_in_range_and_walks_else() -> None:
     observations = np.zeros((1, 5, 55), dtype=np.float32)
     masks = np.ones((1, 5, 12), dtype=np.bool_)
     masks[..., 0] = False
-    observations[0, 0, 4 : 4 + 15] = [1, 0.6, 0.6, 0, 1] + [1, 0.5, 0, 0.5, 1] + [0, 0.4, 0.4, 0, 1]
+    observations[0, 0, 4 : 4 + 15] = [1, 0.6, 0.6, 0, 1, 1, 0.5, 0, 0.5, 1, 0, 0.4, 0.4, 0, 1]
     masks[0, 0, 8] = False  # the third enemy is nearest, but out of range
     masks[0, 1, 6:] = False
     observations[0, 1, 4:9] = [0, 0.8, -0.7, 0.1, 1]

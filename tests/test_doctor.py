@@ -26,7 +26,7 @@ def check(name: str) -> Check:
 def test_every_check_that_is_not_ok_says_what_to_do() -> None:
     checks = diagnose()
     assert len({found.name for found in checks}) == len(checks)
-    assert {"python", "torch", "cuda", "numba cache", "mujoco", "ffmpeg", "import datasets", "disk"} <= {
+    assert {"python", "torch", "cuda", "engine cache", "mujoco", "ffmpeg", "import datasets", "disk"} <= {
         found.name for found in checks
     }
     for found in checks:
@@ -80,25 +80,23 @@ def test_a_stolen_import_name_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert check("import datasets").status == "warning", "the third-party package is installed beside ours"
 
 
-def test_numba_cache_that_cannot_be_written_is_a_warning(
+def test_an_engine_cache_that_cannot_be_written_is_a_warning(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "new" / "cache"))
-    assert check("numba cache") == Check("numba cache", "ok", str(tmp_path / "new" / "cache"))
-    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    assert check("numba cache").status == "warning"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    assert check("engine cache") == Check("engine cache", "ok", str(tmp_path / "new" / "marl-harness"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file" / "cache"))
+    assert check("engine cache").status == "warning"
     assert not (tmp_path / "new").exists(), "looking changes nothing"
 
 
 def test_frame_library_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.sys, "platform", "linux")
-    monkeypatch.setattr(doctor, "gpu_models", list)
     monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so")
-    assert check("MuJoCo frames").detail.endswith("MUJOCO_GL=osmesa")
-    monkeypatch.setattr(doctor, "gpu_models", lambda: ["GPU"])
-    assert check("MuJoCo frames").detail.endswith("MUJOCO_GL=egl")
+    assert check("MuJoCo frames").detail == "3-D through libOSMesa.so, libEGL.so"
     monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: None)
+    assert check("MuJoCo frames").status == "warning", "flat films need no library"
     assert "apt-get install libosmesa6" in check("MuJoCo frames").remedy
 
 

@@ -147,7 +147,7 @@ def test_a_unit_behind_a_standing_friend_finds_its_way_round() -> None:
 def test_random_numbers_are_uniform() -> None:
     rng = generator()
     draws = np.array([next_uniform(rng) for _ in range(20_000)])
-    assert 0.0 <= draws.min() and draws.max() < 1.0
+    assert draws.min() >= 0.0 and draws.max() < 1.0
     counts, _ = np.histogram(draws, bins=20, range=(0, 1))
     assert ((counts - 1000.0) ** 2 / 1000.0).sum() < 43.8  # chi-squared, 19 degrees of freedom, p = 0.001
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
+import imageio.v3
 import numpy as np
 from imageio_ffmpeg import get_ffmpeg_exe  # type: ignore[import-untyped]
 
 from env_adapters.errors import InvalidValueError, OutputError
+from env_adapters.files import write_atomic
 from env_adapters.rollout import Episode
 from videos import mujoco, starcraft
 from videos.style import Picture
@@ -109,7 +111,7 @@ def _even(frame: Picture) -> Picture:
 
 
 def film_episode(episode: Episode, path: Path, title: str) -> Path:
-    """Draw a recorded episode and write it to `path`; returns `path`.
+    """Draw a recorded episode, write it to `path` and its last picture beside it (.png); returns `path`.
 
     Args:
         episode: recorded with its frames; their kind decides who draws.
@@ -126,5 +128,20 @@ def film_episode(episode: Episode, path: Path, title: str) -> Path:
             f"episode {episode.seed} was recorded without frames, so {path} cannot be drawn"
         )
     renderer = _RENDERERS[episode.frames[0].kind]
-    write_mp4(renderer.film(episode, title), path, renderer.FPS)
+    last = _Last(renderer.film(episode, title))
+    write_mp4(last, path, renderer.FPS)
+    write_atomic(path.with_suffix(".png"), imageio.v3.imwrite("<bytes>", last.picture, extension=".png"))
     return path
+
+
+class _Last:
+    """Iterates over pictures and remembers the last one."""
+
+    def __init__(self, pictures: Iterable[Picture]) -> None:
+        self._pictures = iter(pictures)
+        self.picture = np.zeros((1, 1, 3), dtype=np.uint8)
+
+    def __iter__(self) -> Iterator[Picture]:
+        for picture in self._pictures:
+            self.picture = picture
+            yield picture

@@ -14,7 +14,7 @@ from env_adapters.errors import UnknownNameError, unknown_name
 FOLDER = Path(__file__).parent
 """Where the checkpoints lie."""
 DEFAULT = "vgm2p"
-"""The one that plays when none is asked for."""
+"""The one that plays when none is asked for, where the map has it; else the first of the map by name."""
 
 
 class ZooEntry(NamedTuple):
@@ -25,22 +25,21 @@ class ZooEntry(NamedTuple):
     path: Path
 
 
-def entries() -> list[ZooEntry]:
-    """Every shipped checkpoint."""
-    found = []
-    for path in sorted(FOLDER.glob("*--*.safetensors")):
-        map_name, name = path.stem.split("--")
-        found.append(ZooEntry(map_name, name, path))
-    return found
+def entries(map_name: str | None = None) -> list[ZooEntry]:
+    """Every shipped checkpoint, or those of one map, sorted by map and name."""
+    found = [ZooEntry(*path.stem.split("--", 1), path) for path in sorted(FOLDER.glob("*--*.safetensors"))]
+    return [entry for entry in found if map_name in (None, entry.map)]
 
 
-def find(map_name: str, name: str = DEFAULT) -> Path:
-    """Path of a shipped checkpoint; UnknownNameError lists those of the map."""
-    of_map = {entry.name: entry.path for entry in entries() if entry.map == map_name}
-    if name in of_map:
-        return of_map[name]
+def find(map_name: str, name: str | None = None) -> Path:
+    """Path of a shipped checkpoint, by default of `DEFAULT`; UnknownNameError lists those of the map."""
+    of_map = {entry.name: entry.path for entry in entries(map_name)}
     if not of_map:
         raise UnknownNameError(
             f"no checkpoint ships for map '{map_name}'; give one with --checkpoint, or --agent random"
         )
-    raise unknown_name(f"shipped checkpoint of {map_name}", name, of_map, "harness ls agents")
+    if name is None:
+        return of_map.get(DEFAULT) or next(iter(of_map.values()))
+    if name not in of_map:
+        raise unknown_name(f"shipped checkpoint of {map_name}", name, of_map, "harness ls agents")
+    return of_map[name]

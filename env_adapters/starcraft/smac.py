@@ -80,7 +80,12 @@ class SmacVectorEnv(VectorEnv):
     """
 
     def __init__(
-        self, scenario_id: str, info: maps.MapInfo, n_games: int, n_threads: int = 1, signed_reward: bool = False
+        self,
+        scenario_id: str,
+        info: maps.MapInfo,
+        n_games: int,
+        n_threads: int = 1,
+        signed_reward: bool = False,
     ) -> None:
         self.map = info
         self.n_games = n_games

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -12,8 +13,18 @@ from env_adapters.errors import UsageError
 
 Config = TypeVar("Config")
 
-_NOISE = re.compile(r"[─-╿]+|\s+|-{5,}")
-"""Box-drawing characters, rules and white space of tyro's error panels."""
+_REWORDINGS = (
+    (r"Missing value for argument '(.+?)'.*", r"\1 needs a value"),
+    (r"invalid choice '(.*)' for argument '(.+?)'\. Expected one of \((.+?),?\)\.", r"\2 is '\1', expected \3"),
+    (r"Error parsing (\S+): .*?('.*?'|\".*?\").* Argument helptext: \1 (\[.*?\]+|\S+).*", r"\1 is \2, expected \3"),
+    (r"Missing from .*?: (\S+) .*Unrecognized options: (\S+).*", r"\1 is missing, and '\2' is unknown"),
+    (r"Missing from .*?: (\S+) .*", r"\1 is missing"),
+    (r"Unrecognized options: ([^\s,]+).* Perhaps you meant: ([^\s,]+).*", r"'\1' is unknown; did you mean \2?"),
+    (r"Unrecognized options: ([^\s,]+).*", r"'\1' is unknown"),
+)  # fmt: skip
+"""A complaint of tyro on one line -> what we say."""
+
+_TITLE = "Required options|Missing argument|Value error|Invalid choice|Unrecognized options"
 
 
 def parse(kind: Callable[..., Config], arguments: Sequence[str], command: str) -> Config:
@@ -25,26 +36,50 @@ def parse(kind: Callable[..., Config], arguments: Sequence[str], command: str) -
         command: name shown in the help, such as `evaluate`.
 
     Raises:
-        UsageError: an unknown option or a value of the wrong type.
-        SystemExit: after printing the help.
+        UsageError: an option that is unknown, missing or given twice, or a value of the wrong type.
+        SystemExit: with code 0, after printing the help.
     """
     import tyro
 
-    complaint = io.StringIO()
+    program = f"harness {command}"
+    _check_given_once(arguments, program)
+    text, complaint = io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stderr(complaint):
-            parsed: Any = tyro.cli(kind, args=list(arguments), prog=f"harness {command}")
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(complaint):
+            parsed: Any = tyro.cli(kind, args=list(arguments), prog=program, config=(tyro.conf.DisallowNone,))
     except SystemExit as stop:
         if stop.code in (0, None):
-            raise
-        text = _NOISE.sub(" ", complaint.getvalue()).strip()
-        text = re.sub(r"^(Parsing error|Unrecognized options|Required options|Invalid input)\s*", "", text)
-        raise UsageError(f"{command}: {text[:300].strip()}") from None
+            print(_tidy(text.getvalue()))
+            raise SystemExit(0) from None
+        raise UsageError(f"{program}: {reworded(complaint.getvalue())} (help: {program} --help)") from None
     return parsed  # type: ignore[no-any-return]
+
+
+def _check_given_once(arguments: Sequence[str], program: str) -> None:
+    """Refuse an option that appears twice: the first would be forgotten in silence."""
+    names = [text.partition("=")[0].replace("_", "-") for text in arguments if text.startswith("--")]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{program}: {name} is given twice; several values follow one {name}")
+
+
+def reworded(panel: str) -> str:
+    """The complaint in an error panel of tyro as one short line; one of an unknown form keeps its words."""
+    line = " ".join(re.sub(r"[─-╿]+|-{5,}", " ", panel).split())
+    line = re.sub(rf"^({_TITLE})(?!:) ?", "", line)
+    line = re.sub(r" ?For full helptext, .*$", "", line)
+    for pattern, sentence in _REWORDINGS:
+        if re.fullmatch(pattern, line):
+            return re.sub(pattern, sentence, line)
+    return line
+
+
+def _tidy(text: str) -> str:
+    """Help without "(default: None)", which the option's own words say better, and without empty ends of lines."""
+    shorter = re.sub(r"\s*\(default:\s+None\)", "", text)
+    return "\n".join(line.rstrip() for line in shorter.splitlines())
 
 
 def say(line: str) -> None:
     """Print a line about progress; standard output stays for results."""
-    import sys
-
     print(line, file=sys.stderr, flush=True)

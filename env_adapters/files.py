@@ -1,0 +1,50 @@
+"""Writing files so that nothing is half-written, in every room."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from env_adapters.errors import OutputError
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of the enclosed writes into an OutputError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(
+            f"cannot write {path}: {reason}; free the place or choose another folder"
+        ) from error
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that whoever reads it, whenever we crash, meets the old content or the new.
+
+    A temporary file in the same folder is written, flushed to disk and renamed over `path`.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full; `path` is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with writing(path):
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    with suppress(OSError):  # not every platform and file system can flush a folder
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
