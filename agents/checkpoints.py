@@ -22,7 +22,7 @@ from torch import Tensor
 from agents.api import Agent, Params
 from agents.registry import load_class
 from env_adapters.api import TeamSpec
-from env_adapters.errors import CorruptFileError, MismatchError, UnknownNameError
+from env_adapters.errors import CorruptFileError, HarnessError, MismatchError, UnknownNameError
 from env_adapters.files import write_atomic, writing
 
 FORMAT: Final = "marl-harness-agent/1"

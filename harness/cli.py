@@ -16,13 +16,29 @@ class Command(NamedTuple):
 
     module: str
     summary: str
+    interrupted: str = "nothing was changed"
+    """What Ctrl-C leaves behind, and how to go on."""
 
+
+_CONTINUES = "the same command continues"
 
 COMMANDS = {
-    "evaluate": Command("evaluate", "play a team in a simulator; table, films, leaderboard"),
+    "evaluate": Command(
+        "evaluate",
+        "play a team in a simulator; table, films, leaderboard",
+        f"finished episodes are kept, {_CONTINUES} after them",
+    ),
     "leaderboard": Command("leaderboard", "table of all runs; CSV export"),
-    "collect": Command("collect", "record a dataset with behaviour policies"),
-    "train": Command("train", "train an agent from a dataset, or PPO in the simulator"),
+    "collect": Command(
+        "collect",
+        "record a dataset with behaviour policies",
+        "no dataset was written, start the command again",
+    ),
+    "train": Command(
+        "train",
+        "train an agent from a dataset, or PPO in the simulator",
+        f"offline agents: {_CONTINUES} from the last saved state; ppo: its folder holds the checkpoints so far",
+    ),
     "datasets": Command("datasets", "describe a dataset file: harness datasets show FILE"),
     "ls": Command("ls", "list maps, agents, datasets or runs"),
     "doctor": Command("doctor", "what is installed, what is missing, how to get it"),
@@ -51,7 +67,12 @@ def _help() -> str:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; UsageError and the other HarnessErrors pass through."""
+    """Run one command line and return its exit code.
+
+    Raises:
+        HarnessError: as the command raises it; UsageError for an unknown command.
+        KeyboardInterrupt: with a line on what is left behind.
+    """
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if arguments else 2
@@ -65,8 +86,13 @@ def run(arguments: Sequence[str]) -> int:
         from env_adapters.errors import UsageError, unknown_name
 
         raise UsageError(str(unknown_name("command", name, COMMANDS, "harness --help")))
-    module = importlib.import_module(f"harness.commands.{COMMANDS[name].module}")
-    return cast(Callable[[list[str]], int], module.main)(rest)
+    try:
+        module = importlib.import_module(f"harness.commands.{COMMANDS[name].module}")
+        return cast(Callable[[list[str]], int], module.main)(rest)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(COMMANDS[name].interrupted) from None
+    except SystemExit as stop:  # the help of a command was printed
+        return cast(int, stop.code)
 
 
 def main() -> None:

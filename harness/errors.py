@@ -73,8 +73,8 @@ def run_command(main: Callable[[], int]) -> int:
     except HarnessError as error:
         _say(f"error: {error}")
         return error.exit_code
-    except KeyboardInterrupt:
-        _say("interrupted; finished episodes are kept, the same command continues after them")
+    except KeyboardInterrupt as stop:  # its text, where there is one, says what is left behind
+        _say(f"interrupted; {str(stop) or 'what was finished is kept, the same command continues'}")
         return 130
     except BrokenPipeError as error:  # of standard output, or of a worker that died
         return 141 if _reader_is_gone() else _unexpected(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from harness.latency import LatencySample
 from harness.passport import passport
 from harness.progress import Say, every
 from harness.records import EpisodeRecord, RunDirectory, Summary, load_summary
-from harness.replay import film, pick_films, replay, time_actions
+from harness.replay import film, forget_films, pick_films, replay, time_actions
 from harness.statistics import mean_std, wilson_interval
 from harness.team import choose_team
 
@@ -86,9 +87,14 @@ class _Plan:
 
 
 def episode_seeds(root: int, n: int) -> list[int]:
-    """The first n episode seeds of a root seed; a longer list begins with a shorter one."""
-    sequences = (np.random.SeedSequence([root, _EPISODE_STREAM, index]) for index in range(n))
-    return [int(sequence.generate_state(1, np.uint32)[0]) for sequence in sequences]
+    """The first n episode seeds of a root seed, all different; a longer list begins with a shorter one."""
+    seeds: dict[int, None] = {}
+    for index in count():
+        if len(seeds) == n:
+            break
+        sequence = np.random.SeedSequence([root, _EPISODE_STREAM, index])
+        seeds[int(sequence.generate_state(1, np.uint32)[0])] = None
+    return list(seeds)
 
 
 def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation:
@@ -168,6 +174,8 @@ def announce_compilation(scenario: scenarios.Scenario, say: Say) -> None:
 def _run(plan: _Plan, env: VectorEnv, say: Say) -> Evaluation:
     identity = _identity(plan, env.spec)
     with RunDirectory.open(plan.path, {"config": identity, "passport": passport()}, plan.fresh) as run:
+        if plan.fresh:
+            forget_films(plan.path)
         stored = load_summary(plan.path)
         if stored is not None and len(_films_on_disk(plan.path, stored)) >= plan.n_films:
             return Evaluation(plan.path, stored, resumed=True)
@@ -178,8 +186,8 @@ def _run(plan: _Plan, env: VectorEnv, say: Say) -> Evaluation:
         say("timing single actions" + (" and drawing films ..." if filmed else " ..."))
         chosen = [run.finished[seed] for seed in filmed] or records[:1]
         again = replay(plan.map, plan.team, plan.mode, chosen)
-        titles = plan.team.agent.name
-        films = [film(plan.path, episode, titles, say) for episode in again if episode.seed in filmed]
+        title = plan.team.agent.name
+        films = [film(plan.path, episode, title, say) for episode in again if episode.seed in filmed]
         latency = time_actions(again[0], plan.team, plan.mode)
         videos = [name for name in films if name is not None]
         summary = summarise(env.spec, plan.team, plan.mode, records, latency, videos)

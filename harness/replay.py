@@ -10,6 +10,7 @@ import numpy as np
 
 from env_adapters import scenarios
 from env_adapters.errors import HarnessError, MismatchError
+from env_adapters.files import writing
 from env_adapters.rollout import Episode, Recording, play
 from harness.latency import LatencySample, measure
 from harness.progress import Say
@@ -61,6 +62,13 @@ def film(folder: Path, episode: Episode, title: str, say: Say) -> str | None:
         say(f"no film of episode {episode.seed}: {error}")
         return None
     return name
+
+
+def forget_films(folder: Path) -> None:
+    """Delete the films of a run directory and their posters; OutputError where that fails."""
+    with writing(folder):
+        for path in folder.glob("videos/episode-*"):
+            path.unlink()
 
 
 def time_actions(episode: Episode, team: Checkpoint, mode: str) -> LatencySample:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from agents import registry, zoo
 from env_adapters.api import TeamSpec
-from env_adapters.errors import InvalidValueError, UnknownNameError
+from env_adapters.errors import InvalidValueError, UnknownNameError, unknown_name
 
 if TYPE_CHECKING:
     from agents.checkpoints import Checkpoint
@@ -20,7 +20,7 @@ def choose_team(map_name: str, spec: TeamSpec, agent: str | None, checkpoint: Pa
         map_name: name of the scenario without version.
         spec: the world's specification; the team must fit it.
         agent: a shipped checkpoint of this map (`vgm2p`, `ppo-good`) or a control (`random`).
-        checkpoint: a file instead.
+        checkpoint: a file instead. With neither, the default checkpoint of the map.
 
     Raises:
         InvalidValueError: both agent and checkpoint given.
@@ -35,19 +35,23 @@ def choose_team(map_name: str, spec: TeamSpec, agent: str | None, checkpoint: Pa
     if agent in registry.AGENTS and registry.AGENTS[agent].kind == "control":
         return initial(agent, None, spec, seed=0)
     if checkpoint is None:
-        _check_known(map_name, agent)
-        checkpoint = zoo.find(map_name, agent or zoo.DEFAULT)
+        if agent is not None:
+            _check_ships(map_name, agent)
+        checkpoint = zoo.find(map_name, agent)
     loaded = load_checkpoint(checkpoint)
     check_fits(loaded, spec)
     return loaded
 
 
-def _check_known(map_name: str, agent: str | None) -> None:
-    """A name that is neither shipped nor an agent gets the list of agents rather than of one map's files."""
-    shipped = {entry.name for entry in zoo.entries() if entry.map == map_name}
-    if agent is None or agent in shipped:
+def _check_ships(map_name: str, agent: str) -> None:
+    """Tell a name that nobody knows from one that exists, but not trained for this map."""
+    of_map = [entry.name for entry in zoo.entries(map_name)]
+    if agent in of_map:
         return
-    registry.find(agent)
+    known = {*registry.AGENTS, *(entry.name for entry in zoo.entries())}
+    if agent not in known:
+        raise unknown_name("agent", agent, known, "harness ls agents")
     raise UnknownNameError(
-        f"no trained '{agent}' ships for map '{map_name}'; train one and give it with --checkpoint"
+        f"no trained '{agent}' ships for map '{map_name}' (shipped: {', '.join(of_map) or 'none'}); "
+        "train one and give it with --checkpoint, or take --agent random"
     )

@@ -27,8 +27,12 @@ class ZooEntry(NamedTuple):
 
 def entries(map_name: str | None = None) -> list[ZooEntry]:
     """Every shipped checkpoint, or those of one map, sorted by map and name."""
-    found = [ZooEntry(*path.stem.split("--", 1), path) for path in sorted(FOLDER.glob("*--*.safetensors"))]
-    return [entry for entry in found if map_name in (None, entry.map)]
+    found = []
+    for path in sorted(FOLDER.glob("*--*.safetensors")):
+        of_map, name = path.stem.split("--", 1)
+        if map_name in (None, of_map):
+            found.append(ZooEntry(of_map, name, path))
+    return found
 
 
 def find(map_name: str, name: str | None = None) -> Path:

@@ -79,11 +79,12 @@ def advance(game: DoubleArray, stats: Stats, pathable: BoolArray, generator: np.
         generator: uint64[1], the game's own random generator.
         loops: game loops to play.
     """
-    game[SHOT_AT, :] = -1.0
+    for u in range(game.shape[1]):
+        game[SHOT_AT, u] = -1.0
     for _ in range(loops):
         land_strikes(game, stats)
-        game[NEXT_X, :] = game[X]
-        game[NEXT_Y, :] = game[Y]
+        for u in range(game.shape[1]):
+            game[NEXT_X, u], game[NEXT_Y, u] = game[X, u], game[Y, u]
         for u in range(game.shape[1]):
             if game[HEALTH, u] > 0.0 and game[WINDUP, u] <= 0.0:
                 _act(game, stats, u, generator)

@@ -209,5 +209,5 @@ def move_together(game: DoubleArray, stats: Stats, pathable: BoolArray) -> None:
             if _moving(game, u) and game[HEALTH, u] > 0.0 and _collides(game, stats, u):
                 game[NEXT_X, u], game[NEXT_Y, u] = game[X, u], game[Y, u]
                 settled = False
-    game[X, :] = game[NEXT_X]
-    game[Y, :] = game[NEXT_Y]
+    for u in range(game.shape[1]):
+        game[X, u], game[Y, u] = game[NEXT_X, u], game[NEXT_Y, u]

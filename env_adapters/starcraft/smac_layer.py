@@ -114,7 +114,8 @@ def available_actions(game: DoubleArray, layer: Layer, pathable: BoolArray, out:
     n = layer.n_allies
     reach = MOVE_AMOUNT / 2.0
     for a in range(n):
-        out[a, :] = False
+        for k in range(out.shape[1]):
+            out[a, k] = False
         if game[HEALTH, a] <= 0.0:
             out[a, 0] = True
             continue
@@ -168,13 +169,14 @@ def _seen(
 def observe(game: DoubleArray, layer: Layer, available: BoolArray, out: FloatArray) -> None:
     """Fill the observations of one game, float32[N, D], from the table and its masks."""
     n, m = layer.n_allies, layer.n_enemies
-    out[:] = 0.0
     enemy_width = 5 + int(layer.enemy_shields) + layer.type_bits
     ally_width = 5 + int(layer.ally_shields) + layer.type_bits
     for a in range(n):
+        row = out[a]
+        for k in range(out.shape[1]):
+            row[k] = 0.0
         if game[HEALTH, a] <= 0.0:
             continue
-        row = out[a]
         for k in range(4):
             row[k] = 1.0 if available[a, 2 + k] else 0.0
         at = 4
@@ -209,7 +211,8 @@ def observe(game: DoubleArray, layer: Layer, available: BoolArray, out: FloatArr
 def global_state(game: DoubleArray, layer: Layer, last_actions: np.ndarray, out: FloatArray) -> None:
     """Fill the global state of one game, float32[S]; `last_actions` int64[N], -1 for none."""
     n, m = layer.n_allies, layer.n_enemies
-    out[:] = 0.0
+    for k in range(len(out)):
+        out[k] = 0.0
     ally_width = 4 + int(layer.ally_shields) + layer.type_bits
     enemy_width = 3 + int(layer.enemy_shields) + layer.type_bits
     for u in range(n + m):

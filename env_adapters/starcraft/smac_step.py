@@ -51,16 +51,26 @@ class Batch(NamedTuple):
     """Scaled reward of the last step [B]."""
 
 
-@kernel
 def reset_games(batch: Batch, start: DoubleArray, goal: DoubleArray, games: IntArray) -> None:
-    """Put `games` back to the start table [N_FIELDS, U] and send the enemy group to `goal`, in formation.
+    """Put `games` back to the start table [N_FIELDS, U] and send the enemy group to `goal`."""
+    batch.table[games] = start
+    batch.counted[games] = False
+    batch.last_actions[games] = -1
+    batch.steps[games] = 0
+    batch.codes[games] = ONGOING
+    batch.rewards[games] = 0.0
+    _begin_episodes(batch, goal, games)
+
+
+@kernel
+def _begin_episodes(batch: Batch, goal: DoubleArray, games: IntArray) -> None:
+    """Give every unit a random facing and the enemy its order, in formation.
 
     A group order keeps each unit's offset from the centre of the group, as seen in the real game's traces.
     """
-    n_units = start.shape[1]
+    n_units = batch.table.shape[2]
     for b in games:
         game = batch.table[b]
-        game[:] = start
         centre_x = centre_y = n_enemies = 0.0
         for u in range(n_units):
             angle = 2.0 * pi * next_uniform(batch.generators[b])
@@ -71,9 +81,6 @@ def reset_games(batch: Batch, start: DoubleArray, goal: DoubleArray, games: IntA
             if game[OWNER, u] == ENEMY:
                 x, y = game[X, u] - centre_x / n_enemies, game[Y, u] - centre_y / n_enemies
                 order_attack_move(game, u, goal[0] + x, goal[1] + y)
-        batch.counted[b] = False
-        batch.last_actions[b] = -1
-        batch.steps[b], batch.codes[b], batch.rewards[b] = 0, ONGOING, 0.0
 
 
 @kernel
@@ -144,10 +151,12 @@ def step_games(
         if not running[b]:
             continue
         game = batch.table[b]
-        previous[:] = game[HEALTH] + game[SHIELD]
+        for u in range(len(previous)):
+            previous[u] = game[HEALTH, u] + game[SHIELD, u]
         _give_orders(game, layer, actions[b])
         advance(game, stats, pathable, batch.generators[b], LOOPS_PER_STEP)
-        batch.last_actions[b] = actions[b]
+        for a in range(layer.n_allies):
+            batch.last_actions[b, a] = actions[b, a]
         batch.steps[b] += 1
         reward = battle_reward(game, layer, previous, batch.counted[b])
         batch.codes[b] = outcome(game, layer)

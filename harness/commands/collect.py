@@ -6,12 +6,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from agents import zoo
 from env_adapters import scenarios
-from env_adapters.errors import InvalidValueError
+from env_adapters.api import TeamSpec
+from env_adapters.errors import InvalidValueError, UnknownNameError
 from harness.commands.parsing import parse, say
-from harness.evaluate import announce_compilation
+from harness.evaluate import announce_compilation, one_torch_thread
+from harness.progress import every
 from harness.team import choose_team
+
+if TYPE_CHECKING:
+    from agents.checkpoints import Checkpoint
+    from datasets.card import DatasetCard
+    from datasets.collect import Behaviour
+
+_REPORT_INTERVAL_S = 2.0
+_SHIPPED = "ppo-"
+"""What the names of shipped behaviour policies begin with; the quality follows."""
 
 
 @dataclass(frozen=True)
@@ -20,12 +33,12 @@ class CollectConfig:
 
     map: str
     """Scenario; all: harness ls maps."""
-    quality: str = "good"
-    """Which shipped behaviour policy plays: good or medium."""
-    checkpoint: tuple[Path, ...] = ()
+    quality: str | None = None
+    """Which shipped behaviour policy plays, such as good or medium (default: the first that the map has)."""
+    checkpoint: tuple[Path, ...] | None = None
     """Checkpoint files that play equal shares instead."""
     agent: str | None = None
-    """A control, such as random, that plays instead."""
+    """A control, such as random, or a shipped checkpoint that plays instead."""
     act_mode: str | None = None
     """How the behaviour acts (default: sample where the policy can, else its own default)."""
     transitions: int = 100_000
@@ -33,54 +46,94 @@ class CollectConfig:
     seed: int = 0
     """Root of the episode seeds."""
     out: Path | None = None
-    """File to write (default: data/MAP-QUALITY.h5)."""
+    """File to write (default: data/MAP-QUALITY.h5); an existing one is replaced."""
     n_games: int = 64
     """Games played side by side. The dataset does not depend on it."""
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns 0."""
-    from agents.acting import BatchedTeam
-    from datasets.collect import Behaviour, collect
+    from datasets.collect import collect
 
     config = parse(CollectConfig, arguments, "collect")
-    if config.n_games < 1:
-        raise InvalidValueError(f"--n-games must be at least 1, not {config.n_games}")
     scenario = scenarios.find(config.map)
-    label = config.agent or ("custom" if config.checkpoint else config.quality)
+    _check(config)
+    quality = _quality(scenario.name, config)
+    label = quality or config.agent or "custom"
     path = config.out or Path("data") / f"{scenario.name}-{label}.h5"
-    announce_compilation(scenario, say)
-    with scenarios.make_vector(config.map, config.n_games) as env:
-        shipped = None if config.checkpoint else config.agent or f"ppo-{config.quality}"
-        files = config.checkpoint or (None,)
-        behaviours = []
-        for file in files:
-            team = choose_team(scenario.name, env.spec, shipped, file)
-            mode = config.act_mode or (
-                "sample" if "sample" in team.agent.act_modes else team.agent.act_modes[0]
-            )
-            policy = BatchedTeam(team.agent, team.params, config.n_games, mode)
-            behaviours.append(Behaviour(policy, team.agent.name, team.weights_hash, 1.0 / len(files), mode))
+    with one_torch_thread(), scenarios.make_vector(scenario.name, config.n_games) as env:
+        teams = _teams(scenario.name, env.spec, config, quality)
+        behaviours = [_behaviour(team, config, len(teams)) for team in teams]
+        announce_compilation(scenario, say)
         card = collect(env, behaviours, config.transitions, config.seed, path, _progress())
-    wins = "" if card.win_rate is None else f", {card.win_rate:.0%} won"
-    print(
-        f"{path}: {card.n_transitions} transitions in {card.n_episodes} episodes, "
-        f"return {card.returns.mean:.2f} ± {card.returns.std:.2f}{wins}"
-    )
-    print(f"sha256 {card.sha256}")
-    print(f"\nnext: harness train --agent vgm2p --dataset {path}")
+    print(_report(path, card))
     return 0
 
 
+def _check(config: CollectConfig) -> None:
+    given = [name for name in ("quality", "checkpoint", "agent") if getattr(config, name) is not None]
+    if len(given) > 1:
+        raise InvalidValueError(f"--{given[0]} and --{given[1]} both name who plays; give one of them")
+    if config.checkpoint == ():
+        raise InvalidValueError("--checkpoint names no file; give one or several")
+    if config.n_games < 1:
+        raise InvalidValueError(f"--n-games is {config.n_games}; give at least 1")
+
+
+def _quality(map_name: str, config: CollectConfig) -> str | None:
+    """The quality of the shipped policy that plays; None where something else does."""
+    if config.checkpoint is not None or config.agent is not None:
+        return None
+    shipped = [
+        entry.name.removeprefix(_SHIPPED)
+        for entry in zoo.entries(map_name)
+        if entry.name.startswith(_SHIPPED)
+    ]
+    if config.quality in shipped:
+        return config.quality
+    if config.quality is None and shipped:
+        return shipped[0]
+    wanted = (
+        "behaviour policy" if config.quality is None else f"behaviour policy of quality '{config.quality}'"
+    )
+    raise UnknownNameError(
+        f"no {wanted} ships for map '{map_name}' (shipped: {', '.join(shipped) or 'none'}); "
+        "give a file with --checkpoint, or --agent random"
+    )
+
+
+def _teams(map_name: str, spec: TeamSpec, config: CollectConfig, quality: str | None) -> list[Checkpoint]:
+    if config.checkpoint is not None:
+        return [choose_team(map_name, spec, None, file) for file in config.checkpoint]
+    agent = config.agent if quality is None else f"{_SHIPPED}{quality}"
+    return [choose_team(map_name, spec, agent, None)]
+
+
+def _behaviour(team: Checkpoint, config: CollectConfig, n_teams: int) -> Behaviour:
+    from agents.acting import BatchedTeam
+    from datasets.collect import Behaviour
+
+    mode = config.act_mode or ("sample" if "sample" in team.agent.act_modes else team.agent.act_modes[0])
+    policy = BatchedTeam(team.agent, team.params, config.n_games, mode)
+    return Behaviour(policy, team.agent.name, team.weights_hash, 1.0 / n_teams, mode)
+
+
 def _progress() -> Callable[[int, int], None]:
-    """Report at most every two seconds."""
-    last = started = time.monotonic()
+    started, due = time.monotonic(), every(_REPORT_INTERVAL_S)
 
     def report(stored: int, wanted: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last > 2.0:
-            last = now
-            say(f"{stored} of {wanted} transitions, {stored / (now - started):.0f} per second")
+        if due():
+            rate = stored / (time.monotonic() - started)
+            say(f"{stored} of {wanted} transitions, {rate:.0f} per second")
 
     return report
+
+
+def _report(path: Path, card: DatasetCard) -> str:
+    spread = f"return {card.returns.mean:.2f} ± {card.returns.std:.2f}"
+    wins = "" if card.win_rate is None else f", {card.win_rate:.0%} won"
+    return (
+        f"{path}: {card.n_transitions} transitions in {card.n_episodes} episodes, {spread}{wins}\n"
+        f"sha256 {card.sha256}\n\n"
+        f"next: harness train --agent vgm2p --dataset {path}"
+    )

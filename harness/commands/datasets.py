@@ -17,7 +17,7 @@ class DatasetsConfig:
 
     action: Annotated[Literal["show"], tyro.conf.Positional]
     """show: card, return histogram, action legality, terminal lint, coverage."""
-    file: Annotated[Path, tyro.conf.Positional]
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
     """The dataset (.h5)."""
 
 

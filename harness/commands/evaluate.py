@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from env_adapters.errors import HarnessError
 from harness.commands.parsing import parse, say
 from harness.evaluate import EvaluateConfig, Evaluation, evaluate
 from harness.leaderboard import leaderboard, write_csv
-from harness.records import Summary, find_runs
+from harness.records import Summary, load_summary
 from harness.tables import render
 
 
@@ -13,23 +16,52 @@ def main(arguments: list[str]) -> int:
     """Run the command; returns 0."""
     config = parse(EvaluateConfig, arguments, "evaluate")
     evaluation = evaluate(config, say)
-    board = evaluation.path.parent / "leaderboard.csv"
-    write_csv(leaderboard(find_runs(evaluation.path.parent)), board)
     print(report(evaluation))
     print(f"\nrun          {evaluation.path}")
     for video in evaluation.summary.videos:
         print(f"film         {evaluation.path / video}")
-    print(f"leaderboard  {board}")
+    board = _write_leaderboard(evaluation.path.absolute().parent)
+    if board is not None:
+        print(f"leaderboard  {board}")
     print(f"\nnext: {_next(config, evaluation)}")
     return 0
 
 
+def _write_leaderboard(folder: Path) -> Path | None:
+    """Put the finished runs of this folder into its leaderboard.csv; None, after saying why, where that fails.
+
+    The evaluation itself has succeeded, so damage in a neighbour or a folder without rights is no error here.
+    """
+    runs = []
+    for path in sorted(log.parent for log in folder.glob("*/episodes.jsonl")):
+        try:
+            load_summary(path)
+        except HarnessError as error:
+            say(f"not in the leaderboard: {error}")
+        else:
+            runs.append(_short(path))
+    board = _short(folder / "leaderboard.csv")
+    try:
+        write_csv(leaderboard(runs), board)
+    except HarnessError as error:
+        say(f"no leaderboard: {error}")
+        return None
+    return board
+
+
+def _short(path: Path) -> Path:
+    """A path as a person would write it here: relative where it lies below the current folder."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _next(config: EvaluateConfig, evaluation: Evaluation) -> str:
     if evaluation.resumed:
-        return "everything was there already; --fresh plays again, --seed 1 plays other episodes"
+        return "everything was there already; --fresh plays it again, --seed 1 plays other episodes"
     if config.agent is None and config.checkpoint is None:
-        return f"harness evaluate --map {config.map} --agent random   (a reference line for the table)"
-    return "harness leaderboard   (this run beside the others)"
+        return f"harness evaluate --map {config.map} --agent random   # a reference line for the table"
+    folder = evaluation.path.parent
+    runs = "" if folder == Path("runs") else f" --runs {folder}"
+    return f"harness leaderboard{runs}   # this run beside the others"
 
 
 def report(evaluation: Evaluation) -> str:

@@ -11,6 +11,7 @@ import tyro
 
 from agents import registry, zoo
 from env_adapters import scenarios
+from env_adapters.errors import HarnessError
 from harness.commands.parsing import parse, say
 from harness.tables import render
 
@@ -54,14 +55,13 @@ def _agents() -> str:
             render(["agent", "kind", "what"], rows),
             "",
             "shipped checkpoints (harness evaluate --map MAP --agent NAME):",
-            render(["map", "name", "KiB", "file"], shipped),
+            render(["map", "name", "KiB", "file"], shipped) if shipped else "none",
         ]
     )
 
 
 def _datasets(folder: Path) -> str:
     from datasets.formats.native import open_dataset
-    from env_adapters.errors import HarnessError
 
     rows = []
     for path in sorted(folder.glob("**/*.h5")):
@@ -90,12 +90,15 @@ def _runs(folder: Path) -> str:
 
     rows = []
     for path in find_runs(folder):
-        run = load_run(path)
-        config, wanted = run.manifest["config"], len(run.manifest["config"]["episode_seeds"])
+        try:
+            run = load_run(path)
+        except HarnessError as error:
+            say(f"left out: {error}")
+            continue
+        config = run.manifest["config"]
+        count = f"{len(run.episodes)} of {len(config['episode_seeds'])}"
         state = "finished" if run.summary is not None else "unfinished"
-        rows.append(
-            (str(path), config["scenario"], config["agent"], f"{len(run.episodes)} of {wanted}", state)
-        )
+        rows.append((str(path), config["scenario"], config["agent"], count, state))
     if not rows:
         return f"no runs below {folder}; make one with: harness evaluate --map 5m_vs_6m"
     return render(["run", "scenario", "agent", "episodes", "state"], rows)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from env_adapters.errors import InvalidValueError, UsageError
+from env_adapters.errors import InvalidValueError, MismatchError, UsageError
+from env_adapters.files import writing
 from harness.commands.parsing import parse, say
 
 if TYPE_CHECKING:
+    import torch
+
     from agents.online import Progress
-    from agents.training import TrainProgress
+    from agents.training import TrainConfig, Trainer, TrainProgress
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,8 @@ class TrainChoice:
     """Scenario to play (ppo)."""
     out: Path | None = None
     """Folder for checkpoint, learning curve and training state (default: below runs/train/)."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a CUDA device where there is one. PPO always trains on the CPU."""
 
 
 def main(arguments: list[str]) -> int:
@@ -49,11 +52,11 @@ def main(arguments: list[str]) -> int:
 
 def _agent_name(arguments: list[str]) -> str | None:
     """The value of --agent, needed before the options of that agent are known."""
-    for position, argument in enumerate(arguments):
-        if argument == "--agent" and position + 1 < len(arguments):
-            return arguments[position + 1]
+    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
         if argument.startswith("--agent="):
             return argument.removeprefix("--agent=")
+        if argument == "--agent" and not following.startswith("-"):
+            return following
     return None
 
 
@@ -70,36 +73,52 @@ def _parse_parts(arguments: list[str], **kinds: type[Any]) -> Any:
 def _train_offline(name: str, arguments: list[str]) -> int:
     import torch
 
-    from agents.api import OfflineAgent
     from agents.registry import load_class
-    from agents.training import TrainConfig, Trainer
-    from datasets.formats.native import open_dataset
-    from env_adapters import scenarios
+    from agents.training import TrainConfig
 
     kind = load_class(name)
     parsed = _parse_parts(arguments, training=TrainConfig, hyperparameters=kind.Config)
-    if parsed.choice.dataset is None:
+    choice, training = parsed.choice, parsed.training
+    if choice.dataset is None:
         raise InvalidValueError(
             f"agent '{name}' learns from a dataset; give one with --dataset (harness collect makes one)"
         )
-    device = _device(parsed.choice.device)
+    _check_seed(training.seed)
+    device = _device(choice.device)
     torch.set_num_threads(1)
-    dataset = open_dataset(parsed.choice.dataset)
-    with scenarios.make_vector(dataset.card.scenario, 1) as env:
-        agent = kind(parsed.hyperparameters, env.spec)
-    assert isinstance(agent, OfflineAgent)
-    label = f"{parsed.choice.dataset.stem}-{name}-s{parsed.training.seed}"
-    folder = parsed.choice.out or Path("runs") / "train" / label
-    trainer = Trainer(
-        agent, dataset, parsed.training, folder, device, dataset_name=parsed.choice.dataset.stem
-    )
+    trainer, scenario = _offline_trainer(choice, training, kind, parsed.hyperparameters, device)
     if trainer.step:
-        say(f"continuing {folder} at step {trainer.step}")
-    checkpoint = trainer.run(lambda progress: _report(progress, parsed.training.steps))
-    print(
-        f"{checkpoint}\n\nnext: harness evaluate --map {dataset.card.scenario.rsplit('-v', 1)[0]} --checkpoint {checkpoint}"
-    )
+        say(f"continuing {trainer.folder} at step {trainer.step}")
+    checkpoint = trainer.run(lambda progress: _report(progress, training.steps))
+    print(f"{checkpoint}\n\nnext: harness evaluate --map {scenario} --checkpoint {checkpoint}")
     return 0
+
+
+def _offline_trainer(
+    choice: TrainChoice, training: TrainConfig, kind: type[Any], hyperparameters: Any, device: torch.device
+) -> tuple[Trainer, str]:
+    """The trainer with its dataset open and its folder made, and the name of the dataset's map."""
+    from agents.training import Trainer
+    from datasets.formats.native import open_dataset
+    from env_adapters import scenarios
+
+    assert choice.dataset is not None
+    if choice.map is not None:
+        scenarios.find(choice.map)
+    dataset = open_dataset(choice.dataset)
+    scenario = scenarios.find(dataset.card.scenario)
+    if choice.map not in (None, scenario.name, scenario.id):
+        raise MismatchError(
+            f"dataset {choice.dataset} was recorded on {scenario.id}, not on --map {choice.map}; "
+            "leave --map away or choose a dataset of that map"
+        )
+    with scenarios.make_vector(scenario.name, 1) as env:
+        agent = kind(hyperparameters, env.spec)
+    name = choice.dataset.stem
+    folder = choice.out or Path("runs") / "train" / f"{name}-{agent.name}-s{training.seed}"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return Trainer(agent, dataset, training, folder, device, dataset_name=name), scenario.name
 
 
 def _report(progress: TrainProgress, steps: int) -> None:
@@ -108,11 +127,14 @@ def _report(progress: TrainProgress, steps: int) -> None:
     say(f"step {progress.step}/{steps}  {progress.steps_per_s:.0f}/s  {left / 60:.1f} min left  {numbers}")
 
 
-def _device(name: str) -> Any:
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise InvalidValueError(f"--seed is {seed}; give at least 0")
+
+
+def _device(name: str) -> torch.device:
     import torch
 
-    if name not in ("auto", "cpu", "cuda"):
-        raise InvalidValueError(f"--device is '{name}'; choose auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise InvalidValueError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
@@ -139,12 +161,11 @@ def _train_online(name: str, arguments: list[str]) -> int:
     from harness.evaluate import announce_compilation
 
     parsed = _parse_parts(arguments, run=OnlineRun, training=OnlineConfig, hyperparameters=PpoConfig)
-    if parsed.choice.map is None:
-        raise InvalidValueError(f"agent '{name}' trains in the simulator; give a scenario with --map")
-    if parsed.run.steps < 1:
-        raise InvalidValueError(f"--steps must be at least 1, not {parsed.run.steps}")
+    _check_online(name, parsed.choice, parsed.run, parsed.training)
     scenario = scenarios.find(parsed.choice.map)
     folder = parsed.choice.out or Path("runs") / "train" / f"{scenario.name}-{name}-s{parsed.run.seed}"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     announce_compilation(scenario, say)
     with scenarios.make_vector(scenario.name, parsed.training.n_games) as env:
@@ -155,6 +176,20 @@ def _train_online(name: str, arguments: list[str]) -> int:
         path = keeper.save(folder / "checkpoint.safetensors")
     print(f"{path}\n\nnext: harness evaluate --map {scenario.name} --checkpoint {path}")
     return 0
+
+
+def _check_online(name: str, choice: TrainChoice, *parts: Any) -> None:
+    """Refuse options that contradict training in the simulator, and counts below one."""
+    if choice.map is None:
+        raise InvalidValueError(f"agent '{name}' trains in the simulator; give a scenario with --map")
+    if choice.dataset is not None:
+        raise InvalidValueError(f"agent '{name}' trains in the simulator; leave --dataset away")
+    if choice.device == "cuda":
+        raise InvalidValueError(f"agent '{name}' trains on the CPU; leave --device away")
+    for option, value in (item for part in parts for item in vars(part).items()):
+        least = 0 if option == "seed" else 1
+        if type(value) is int and value < least:
+            raise InvalidValueError(f"--{option.replace('_', '-')} is {value}; give at least {least}")
 
 
 class _Keeper:
