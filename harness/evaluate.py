@@ -17,8 +17,8 @@ import numpy as np
 
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec, VectorEnv
-from env_adapters.errors import InvalidValueError
 from env_adapters.rollout import play
+from harness.bounds import check_at_least
 from harness.latency import LatencySample
 from harness.passport import passport
 from harness.progress import Say, every
@@ -109,18 +109,14 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
     """
     scenario = scenarios.find(config.map)
     episodes = _DEFAULT_EPISODES[scenario.family] if config.episodes is None else config.episodes
-    _check_at_least(("--episodes", episodes, 1), ("--video", config.video, 0), ("--seed", config.seed, 0))
+    check_at_least("--episodes", episodes, 1)
+    check_at_least("--video", config.video, 0)
+    check_at_least("--seed", config.seed, 0)
     n_games = min(episodes, _MOST_GAMES if config.n_games is None else config.n_games)
-    _check_at_least(("--n-games", n_games, 1))
+    check_at_least("--n-games", n_games, 1)
     with one_torch_thread(), scenarios.make_vector(scenario.name, n_games) as env:
         team = choose_team(scenario.name, env.spec, config.agent, config.checkpoint)
         return _run(_plan(config, scenario, team, episodes), env, say)
-
-
-def _check_at_least(*options: tuple[str, int, int]) -> None:
-    for name, value, least in options:
-        if value < least:
-            raise InvalidValueError(f"{name} is {value}; give at least {least}")
 
 
 def _plan(config: EvaluateConfig, scenario: scenarios.Scenario, team: Checkpoint, episodes: int) -> _Plan:

@@ -28,6 +28,7 @@ STRIP: Colour = (24, 27, 33)
 HEADER = 64
 """Height of the strip above the picture."""
 
+_BETWEEN = "  ·  "
 _MARGIN = 14
 
 
@@ -83,9 +84,11 @@ def header(caption: Caption, width: int) -> Image.Image:
     pen.text((_MARGIN, 17), scenario, font=font(17), fill=WHITE, anchor="lm")
     used = font(17).getlength(scenario) + 10
     seed = "" if caption.seed is None else f"seed {caption.seed}"
-    rest = "".join(f"  ·  {fact}" for fact in (seed, caption.pace) if fact)
-    title = shorten(caption.title, 13, room - used - font(13).getlength(rest))
-    pen.text((_MARGIN + used, 18), title + rest, font=font(13), fill=MUTED, anchor="lm")
+    facts = [fact for fact in (caption.title, caption.pace, seed) if fact]
+    while len(facts) > 1 and font(13).getlength(_BETWEEN.join(facts)) > room - used:
+        facts.pop()
+    text = shorten(_BETWEEN.join(facts), 13, room - used)
+    pen.text((_MARGIN + used, 18), text, font=font(13), fill=MUTED, anchor="lm")
     return strip
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from agents import zoo
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec
-from env_adapters.errors import InvalidValueError, UnknownNameError
+from env_adapters.errors import InvalidValueError, OutputError, UnknownNameError
+from harness.bounds import check_at_least
 from harness.commands.parsing import parse, say
 from harness.evaluate import announce_compilation, one_torch_thread
 from harness.progress import every
@@ -76,8 +77,13 @@ def _check(config: CollectConfig) -> None:
         raise InvalidValueError(f"--{given[0]} and --{given[1]} both name who plays; give one of them")
     if config.checkpoint == ():
         raise InvalidValueError("--checkpoint names no file; give one or several")
-    if config.n_games < 1:
-        raise InvalidValueError(f"--n-games is {config.n_games}; give at least 1")
+    check_at_least("--transitions", config.transitions, 1)
+    check_at_least("--seed", config.seed, 0)
+    check_at_least("--n-games", config.n_games, 1)
+    if config.out is not None and config.out.is_dir():
+        raise OutputError(
+            f"--out {config.out} is a folder; name the file to write, such as {config.out}/NAME.h5"
+        )
 
 
 def _quality(map_name: str, config: CollectConfig) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from env_adapters.errors import InvalidValueError, MismatchError, UsageError
 from env_adapters.files import writing
+from harness.bounds import check_at_least
 from harness.commands.parsing import parse, say
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 def _agent_name(arguments: list[str]) -> str | None:
     """The value of --agent, needed before the options of that agent are known."""
-    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], "-"], strict=False):
         if argument.startswith("--agent="):
             return argument.removeprefix("--agent=")
         if argument == "--agent" and not following.startswith("-"):
@@ -83,7 +85,7 @@ def _train_offline(name: str, arguments: list[str]) -> int:
         raise InvalidValueError(
             f"agent '{name}' learns from a dataset; give one with --dataset (harness collect makes one)"
         )
-    _check_seed(training.seed)
+    _check_numbers(training, parsed.hyperparameters)
     device = _device(choice.device)
     torch.set_num_threads(1)
     trainer, scenario = _offline_trainer(choice, training, kind, parsed.hyperparameters, device)
@@ -127,11 +129,6 @@ def _report(progress: TrainProgress, steps: int) -> None:
     say(f"step {progress.step}/{steps}  {progress.steps_per_s:.0f}/s  {left / 60:.1f} min left  {numbers}")
 
 
-def _check_seed(seed: int) -> None:
-    if seed < 0:
-        raise InvalidValueError(f"--seed is {seed}; give at least 0")
-
-
 def _device(name: str) -> torch.device:
     import torch
 
@@ -161,7 +158,8 @@ def _train_online(name: str, arguments: list[str]) -> int:
     from harness.evaluate import announce_compilation
 
     parsed = _parse_parts(arguments, run=OnlineRun, training=OnlineConfig, hyperparameters=PpoConfig)
-    _check_online(name, parsed.choice, parsed.run, parsed.training)
+    _check_online(name, parsed.choice)
+    _check_numbers(parsed.run, parsed.training, parsed.hyperparameters)
     scenario = scenarios.find(parsed.choice.map)
     folder = parsed.choice.out or Path("runs") / "train" / f"{scenario.name}-{name}-s{parsed.run.seed}"
     with writing(folder):
@@ -178,18 +176,27 @@ def _train_online(name: str, arguments: list[str]) -> int:
     return 0
 
 
-def _check_online(name: str, choice: TrainChoice, *parts: Any) -> None:
-    """Refuse options that contradict training in the simulator, and counts below one."""
+def _check_online(name: str, choice: TrainChoice) -> None:
+    """Refuse options that contradict training in the simulator."""
     if choice.map is None:
         raise InvalidValueError(f"agent '{name}' trains in the simulator; give a scenario with --map")
     if choice.dataset is not None:
         raise InvalidValueError(f"agent '{name}' trains in the simulator; leave --dataset away")
     if choice.device == "cuda":
         raise InvalidValueError(f"agent '{name}' trains on the CPU; leave --device away")
-    for option, value in (item for part in parts for item in vars(part).items()):
-        least = 0 if option == "seed" else 1
-        if type(value) is int and value < least:
-            raise InvalidValueError(f"--{option.replace('_', '-')} is {value}; give at least {least}")
+
+
+def _check_numbers(*parts: Any) -> None:
+    """Refuse counts below one, a negative seed and numbers that are not finite, in options of several dataclasses."""
+    for name, value in (item for part in parts for item in vars(part).items()):
+        option = f"--{name.replace('_', '-')}"
+        if value == ():
+            raise InvalidValueError(f"{option} has no value; give at least one")
+        for number in value if isinstance(value, tuple) else (value,):
+            if type(number) is int:
+                check_at_least(option, number, 0 if name == "seed" else 1)
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InvalidValueError(f"{option} is {number}; give a finite number")
 
 
 class _Keeper:
