@@ -10,6 +10,7 @@ renderers only.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -121,7 +122,7 @@ class _Closing:
         self.close()
 
 
-class DecentralizedEnv(_Closing):
+class DecentralizedEnv(_Closing, ABC):
     """One world. Subclasses set `spec` and implement the methods below.
 
     A wrong action raises `ActionError` naming agent, step and what was expected; the world is unchanged.
@@ -129,36 +130,36 @@ class DecentralizedEnv(_Closing):
 
     spec: TeamSpec
 
+    @abstractmethod
     def reset(self, episode_seed: int) -> Step:
         """Start the episode that this seed fully determines."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, joint_action: ActionArray) -> Step:
         """Advance by one action per agent: int64[N] (discrete) or float32[N, A] (continuous)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state(self) -> FloatArray:
         """Global state [S]; for trainers and renderers only."""
-        raise NotImplementedError
 
+    @abstractmethod
     def snapshot(self) -> bytes:
         """The whole world as bytes; `restore` brings it back exactly, generators included."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restore(self, snapshot: bytes) -> Step:
         """Return to a snapshot of the same scenario and engine; raises MismatchError for any other."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state_hash(self) -> str:
         """Hex digest of everything that decides the future of this world."""
-        raise NotImplementedError
 
+    @abstractmethod
     def render_state(self) -> RenderState:
         """What a renderer needs for this moment."""
-        raise NotImplementedError
 
 
-class VectorEnv(_Closing):
+class VectorEnv(_Closing, ABC):
     """B independent worlds stepped together. Game b behaves exactly as a single world would.
 
     A game that has ended stays frozen (reward 0, same observation, flags kept) until it is reset, so
@@ -168,33 +169,33 @@ class VectorEnv(_Closing):
     spec: TeamSpec
     n_games: int
 
+    @abstractmethod
     def reset(self, episode_seeds: IntArray, games: IntArray | None = None) -> VectorStep:
         """Start one episode per seed in `games` (default: all) and return the whole batch."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, joint_actions: ActionArray) -> VectorStep:
         """Advance running games: int64[B, N] (discrete) or float32[B, N, A] (continuous)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state(self) -> FloatArray:
         """Global states [B, S]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def snapshot(self) -> bytes:
         """All games as bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def restore(self, snapshot: bytes) -> VectorStep:
         """Return to a snapshot of the same scenario, engine and batch size."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state_hash(self, game: int) -> str:
         """Hex digest of one game; equals that of a single world in the same situation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def render_state(self, game: int) -> RenderState:
         """What a renderer needs for this moment of one game."""
-        raise NotImplementedError
 
 
 class TeamPolicy(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from env_adapters.starcraft import maps, smac_layer
+from env_adapters.starcraft import maps, smac_layer, smac_reward
 from env_adapters.starcraft.table import COOLDOWN, ENERGY, HEALTH, N_FIELDS, OWNER, SHIELD, TYPE, X, Y
 from env_adapters.starcraft.units import UNITS
 
@@ -95,17 +95,17 @@ def test_states_are_bit_equal(recording: Recording) -> None:
 
 def test_reward_and_outcome(recording: Recording) -> None:
     arrays = recording.arrays
-    scale = float(arrays["max_reward"]) / smac_layer.REWARD_SCALE
+    scale = float(arrays["max_reward"]) / smac_reward.REWARD_SCALE
     for t in tables(recording):
         before, after = recording.table(t, "prev"), recording.table(t, "cur")
         counted = (
             np.concatenate([arrays["prev_death_tracker_ally"][t], arrays["prev_death_tracker_enemy"][t]]) > 0
         )
-        reward = smac_layer.battle_reward(after, recording.layer, before[HEALTH] + before[SHIELD], counted)
+        reward = smac_reward.battle_reward(after, recording.layer, before[HEALTH] + before[SHIELD], counted)
         assert reward == arrays["reward_battle"][t], f"table {t}"
         trackers = np.concatenate([arrays["death_tracker_ally"][t], arrays["death_tracker_enemy"][t]]) > 0
         np.testing.assert_array_equal(counted, trackers, err_msg=f"table {t}")
-        code = smac_layer.outcome(after, recording.layer)
+        code = smac_reward.outcome(after, recording.layer)
         assert code == arrays["end_code"][t], f"table {t}"
-        total = reward + (smac_layer.WIN_REWARD if code == smac_layer.WON else 0.0)
+        total = reward + (smac_reward.WIN_REWARD if code == smac_reward.WON else 0.0)
         assert total / scale == arrays["reward"][t], f"table {t}"

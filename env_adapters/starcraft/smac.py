@@ -22,7 +22,7 @@ from env_adapters.api import (
     unavailable_action,
 )
 from env_adapters.snapshots import digest, pack, unpack
-from env_adapters.starcraft import engine, maps, smac_layer
+from env_adapters.starcraft import engine, maps, smac_layer, smac_reward
 from env_adapters.starcraft.smac_step import (
     Batch,
     first_unavailable,
@@ -106,7 +106,7 @@ class SmacVectorEnv(VectorEnv):
         )
         self._start = _start_table(info)
         self._goal = np.array(info.enemy_goal[0], dtype=np.float64)
-        self._reward_unit = info.max_reward / smac_layer.REWARD_SCALE
+        self._reward_unit = info.max_reward / smac_reward.REWARD_SCALE
         self._batch = self._allocate()
         self._available = np.zeros((n_games, self.spec.n_agents, n_actions), dtype=np.bool_)
         self._observations = np.zeros((n_games, self.spec.n_agents, observation_size), dtype=np.float32)
@@ -122,7 +122,7 @@ class SmacVectorEnv(VectorEnv):
             counted=np.zeros((n_games, n_units), dtype=np.bool_),
             last_actions=np.full((n_games, self.spec.n_agents), -1, dtype=np.int64),
             steps=np.zeros(n_games, dtype=np.int64),
-            codes=np.full(n_games, smac_layer.ONGOING, dtype=np.int64),
+            codes=np.full(n_games, smac_reward.ONGOING, dtype=np.int64),
             rewards=np.zeros(n_games, dtype=np.float64),
         )
 
@@ -145,7 +145,7 @@ class SmacVectorEnv(VectorEnv):
         """Advance running games by 8 game loops; ActionError names the first action that is not available."""
         check_joint_actions(joint_actions, self.spec, self.n_games)
         actions = np.ascontiguousarray(joint_actions, dtype=np.int64)
-        running = (self._batch.codes == smac_layer.ONGOING) & (self._batch.steps < self.spec.episode_limit)
+        running = (self._batch.codes == smac_reward.ONGOING) & (self._batch.steps < self.spec.episode_limit)
         self._check_available(actions, running)
         if self._pool is None:
             self._play(actions, running, slice(None))
@@ -176,14 +176,14 @@ class SmacVectorEnv(VectorEnv):
 
     def _result(self) -> VectorStep:
         batch = self._batch
-        terminated = batch.codes != smac_layer.ONGOING
+        terminated = batch.codes != smac_reward.ONGOING
         return VectorStep(
             self._observations.copy(),
             self._available.copy(),
             batch.rewards.copy(),
             terminated,
             ~terminated & (batch.steps >= self.spec.episode_limit),
-            {"won": batch.codes == smac_layer.WON, "steps": batch.steps.copy()},
+            {"won": batch.codes == smac_reward.WON, "steps": batch.steps.copy()},
         )
 
     def state(self) -> FloatArray:

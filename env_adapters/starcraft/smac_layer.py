@@ -1,8 +1,8 @@
-"""The SMAC v1 layer: availability, observation, state, reward and outcome, computed from a unit table.
+"""The SMAC v1 layer: availability, observation and state, computed from a unit table.
 
 The numbers agree with the upstream environment element by element (float32 of double arithmetic), tested
 on tables recorded from it. Sections named below are those of upstream's behaviour: move features,
-enemies, allies, own features; health and cooldown ratios; death trackers.
+enemies, allies, own features; health and cooldown ratios. Rewards: smac_reward.
 """
 
 from __future__ import annotations
@@ -25,18 +25,8 @@ SIGHT: Final = 9.0
 SHOOT_RANGE: Final = 6.0
 MOVE_AMOUNT: Final = 2.0
 """Cells that a move order asks for."""
-DEATH_VALUE: Final = 10.0
-NEGATIVE_SCALE: Final = 0.5
-"""Weight of the agents' own losses in the signed reward."""
-WIN_REWARD: Final = 200.0
-REWARD_SCALE: Final = 20.0
-
-ONGOING: Final = 2
-LOST: Final = -1
-WON: Final = 1
-BOTH_DEAD: Final = 0
-
-_MEDIVAC: Final = ROW["Medivac"]
+MEDIVAC: Final = ROW["Medivac"]
+"""Row of the Medivac in `UNITS`."""
 _CENTRE: Final = MAP_SIZE / 2.0
 _ALLY_BITS: Final = {
     "stalkers_and_zealots": ("Stalker", "Zealot"),
@@ -125,9 +115,9 @@ def available_actions(game: DoubleArray, layer: Layer, pathable: BoolArray, out:
         out[a, 3] = _pathable_at(pathable, x, y - reach)
         out[a, 4] = _pathable_at(pathable, x + reach, y)
         out[a, 5] = _pathable_at(pathable, x - reach, y)
-        if layer.heals and int(game[TYPE, a]) == _MEDIVAC:
+        if layer.heals and int(game[TYPE, a]) == MEDIVAC:
             for t in range(n):
-                if int(game[TYPE, t]) != _MEDIVAC and game[HEALTH, t] > 0.0:
+                if int(game[TYPE, t]) != MEDIVAC and game[HEALTH, t] > 0.0:
                     out[a, N_FIXED_ACTIONS + t] = distance_between(game, a, t) <= SHOOT_RANGE
             continue
         for e in range(layer.n_enemies):
@@ -222,7 +212,7 @@ def global_state(game: DoubleArray, layer: Layer, last_actions: np.ndarray, out:
         at = u * ally_width if u < n else n * ally_width + (u - n) * enemy_width
         out[at] = _health_ratio(game, layer, u)
         if u < n:
-            charge = game[ENERGY, u] if layer.heals and kind == _MEDIVAC else game[COOLDOWN, u]
+            charge = game[ENERGY, u] if layer.heals and kind == MEDIVAC else game[COOLDOWN, u]
             out[at + 1] = charge / layer.cooldown_max[kind]
             at += 1
         out[at + 1] = (game[X, u] - _CENTRE) / PLAYABLE_WIDTH
@@ -236,63 +226,6 @@ def global_state(game: DoubleArray, layer: Layer, last_actions: np.ndarray, out:
         if last_actions[a] >= 0:
             out[at + last_actions[a]] = 1.0
         at += N_FIXED_ACTIONS + m
-
-
-@kernel
-def _loss_of(game: DoubleArray, u: int, previous: DoubleArray) -> float:
-    """Health and shield that `u` lost in this step; all it had if it died."""
-    if game[HEALTH, u] <= 0.0:
-        return previous[u]
-    return previous[u] - (game[HEALTH, u] + game[SHIELD, u])
-
-
-@kernel
-def battle_reward(game: DoubleArray, layer: Layer, previous: DoubleArray, counted: BoolArray) -> float:
-    """Unscaled reward of one step: damage and deaths of the enemy, and with signed_reward half the own ones.
-
-    Args:
-        game: the table after the step.
-        layer: the map.
-        previous: health plus shield of every unit before the step, [U].
-        counted: deaths already rewarded, [U]; updated.
-    """
-    damage, deaths, own_damage = 0.0, 0.0, 0.0
-    for u in range(layer.n_allies + layer.n_enemies):
-        if counted[u]:
-            continue
-        died = game[HEALTH, u] <= 0.0
-        counted[u] = died
-        if u >= layer.n_allies:
-            damage += _loss_of(game, u, previous)
-            deaths += DEATH_VALUE if died else 0.0
-        elif layer.signed_reward:
-            own_damage += NEGATIVE_SCALE * _loss_of(game, u, previous)
-            deaths -= DEATH_VALUE * NEGATIVE_SCALE if died else 0.0
-    return damage + deaths - own_damage if layer.signed_reward else abs(damage + deaths)
-
-
-@kernel
-def outcome(game: DoubleArray, layer: Layer) -> int:
-    """ONGOING, WON, LOST or BOTH_DEAD. On maps with Medivacs a side of Medivacs alone cannot win."""
-    n = layer.n_allies
-    allies = enemies = fighters = lone_medivacs = 0
-    for u in range(n + layer.n_enemies):
-        if game[HEALTH, u] <= 0.0:
-            continue
-        medivac = layer.heals and int(game[TYPE, u]) == _MEDIVAC
-        if u < n:
-            allies += 1
-            fighters += 0 if medivac else 1
-        else:
-            enemies += 1
-            lone_medivacs += 1 if medivac else 0
-    if (allies == 0 and enemies > 0) or (layer.heals and fighters == 0):
-        return LOST
-    if (allies > 0 and enemies == 0) or (layer.heals and enemies == 1 and lone_medivacs == 1):
-        return WON
-    if allies == 0 and enemies == 0:
-        return BOTH_DEAD
-    return ONGOING
 
 
 def enemy_features(n_agents: int, observation_size: int, n_actions: int) -> IntArray:

@@ -14,16 +14,12 @@ from env_adapters.starcraft.jit import kernel
 from env_adapters.starcraft.smac_layer import (
     MOVE_AMOUNT,
     N_FIXED_ACTIONS,
-    ONGOING,
-    WIN_REWARD,
-    WON,
     Layer,
     available_actions,
-    battle_reward,
     global_state,
     observe,
-    outcome,
 )
+from env_adapters.starcraft.smac_reward import ONGOING, WIN_REWARD, WON, battle_reward, outcome
 from env_adapters.starcraft.stats import Stats
 from env_adapters.starcraft.table import ENEMY, FACING_X, FACING_Y, HEALTH, OWNER, SHIELD, X, Y
 from env_adapters.starcraft.units import LOOPS_PER_STEP
@@ -46,7 +42,7 @@ class Batch(NamedTuple):
     steps: IntArray
     """[B]"""
     codes: IntArray
-    """Outcome of each game [B], see smac_layer."""
+    """Outcome of each game [B], see smac_reward."""
     rewards: DoubleArray
     """Scaled reward of the last step [B]."""
 
