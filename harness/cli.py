@@ -6,6 +6,7 @@ harness evaluate --map 5m_vs_6m
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
@@ -99,4 +100,7 @@ def main() -> None:
     """Entry point of the console script."""
     from harness.errors import run_command
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without ± or γ shows ? instead of an error
+            stream.reconfigure(errors="replace")
     sys.exit(run_command(lambda: run(sys.argv[1:])))

@@ -114,7 +114,7 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
     check_at_least("--seed", config.seed, 0)
     n_games = min(episodes, _MOST_GAMES if config.n_games is None else config.n_games)
     check_at_least("--n-games", n_games, 1)
-    with one_torch_thread(), scenarios.make_vector(scenario.name, n_games) as env:
+    with scenarios.make_vector(scenario.name, n_games) as env, one_torch_thread():
         team = choose_team(scenario.name, env.spec, config.agent, config.checkpoint)
         return _run(_plan(config, scenario, team, episodes), env, say)
 
@@ -178,17 +178,25 @@ def _run(plan: _Plan, env: VectorEnv, say: Say) -> Evaluation:
         announce_compilation(scenarios.find(plan.map), say)
         _play(plan, env, run, say)
         records = [run.finished[seed] for seed in plan.seeds]
-        filmed = pick_films(records, plan.n_films)
-        say("timing single actions" + (" and drawing films ..." if filmed else " ..."))
-        chosen = [run.finished[seed] for seed in filmed] or records[:1]
-        again = replay(plan.map, plan.team, plan.mode, chosen)
-        title = plan.team.agent.name
-        films = [film(plan.path, episode, title, say) for episode in again if episode.seed in filmed]
-        latency = time_actions(again[0], plan.team, plan.mode)
-        videos = [name for name in films if name is not None]
+        latency, videos = _look_again(plan, records, say)
         summary = summarise(env.spec, plan.team, plan.mode, records, latency, videos)
         run.finish(summary)
     return Evaluation(plan.path, summary, resumed=False)
+
+
+def _look_again(plan: _Plan, records: Sequence[EpisodeRecord], say: Say) -> tuple[LatencySample, list[str]]:
+    """Replay some episodes, at least one, to time actions and to draw films; returns the films that succeeded."""
+    filmed = pick_films(records, plan.n_films)
+    say("timing single actions" + (" and drawing films ..." if filmed else " ..."))
+    by_seed = {record.episode_seed: record for record in records}
+    chosen = [by_seed[seed] for seed in filmed] or records[:1]
+    latency, videos = None, []
+    for episode in replay(plan.map, plan.team, plan.mode, chosen):
+        latency = latency or time_actions(episode, plan.team, plan.mode)
+        name = film(plan.path, episode, plan.team.agent.name, say) if filmed else None
+        videos += [] if name is None else [name]
+    assert latency is not None
+    return latency, videos
 
 
 def _identity(plan: _Plan, spec: TeamSpec) -> dict[str, Any]:
@@ -217,7 +225,8 @@ def _play(plan: _Plan, env: VectorEnv, run: RunDirectory, say: Say) -> None:
         return
     there = len(plan.seeds) - len(missing)
     kept = f" ({there} of {len(plan.seeds)} are there already)" if there else ""
-    say(f"playing {len(missing)} episodes of {env.spec.scenario} on {env.spec.engine}{kept} ...")
+    noun = "episode" if len(missing) == 1 else "episodes"
+    say(f"playing {len(missing)} {noun} of {env.spec.scenario} on {env.spec.engine}{kept} ...")
     due = every(_REPORT_INTERVAL_S)
     policy = BatchedTeam(plan.team.agent, plan.team.params, env.n_games, plan.mode)
     for episode in play(env, policy, missing):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,8 @@ def pick_films(records: Sequence[EpisodeRecord], n: int) -> list[int]:
     return (won[:1] + lost[:1] + won[1:] + lost[1:])[:n]
 
 
-def replay(map_name: str, team: Checkpoint, mode: str, records: Sequence[EpisodeRecord]) -> list[Episode]:
-    """Play recorded episodes again and keep everything, render states included; in the order of `records`.
+def replay(map_name: str, team: Checkpoint, mode: str, records: Sequence[EpisodeRecord]) -> Iterator[Episode]:
+    """Play recorded episodes again and yield each with everything kept, render states included.
 
     Raises:
         MismatchError: an episode ended in another state than its record says.
@@ -38,16 +38,16 @@ def replay(map_name: str, team: Checkpoint, mode: str, records: Sequence[Episode
     from agents.acting import BatchedTeam
 
     seeds = [record.episode_seed for record in records]
+    recording = Recording(transitions=True, film=frozenset(seeds))
     with scenarios.make_vector(map_name, 1) as env:
-        recording = Recording(transitions=True, film=frozenset(seeds))
-        episodes = list(play(env, BatchedTeam(team.agent, team.params, 1, mode), seeds, recording))
-    for episode, record in zip(episodes, records, strict=True):
-        if episode.final_hash != record.final_hash:
-            raise MismatchError(
-                f"episode {episode.seed} ended differently when played again: its record was made by other code or "
-                "on another machine, or the simulator is not deterministic; play everything again with --fresh"
-            )
-    return episodes
+        episodes = play(env, BatchedTeam(team.agent, team.params, 1, mode), seeds, recording)
+        for episode, record in zip(episodes, records, strict=True):
+            if episode.final_hash != record.final_hash:
+                raise MismatchError(
+                    f"episode {episode.seed} ended differently when played again: its record was made by other "
+                    "code or on another machine, or the simulator is not deterministic; use --fresh"
+                )
+            yield episode
 
 
 def film(folder: Path, episode: Episode, title: str, say: Say) -> str | None:

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
     quality = _quality(scenario.name, config)
     label = quality or config.agent or "custom"
     path = config.out or Path("data") / f"{scenario.name}-{label}.h5"
-    with one_torch_thread(), scenarios.make_vector(scenario.name, config.n_games) as env:
+    with scenarios.make_vector(scenario.name, config.n_games) as env, one_torch_thread():
         teams = _teams(scenario.name, env.spec, config, quality)
         behaviours = [_behaviour(team, config, len(teams)) for team in teams]
         announce_compilation(scenario, say)
