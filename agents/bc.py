@@ -17,6 +17,7 @@ from agents import flows
 from agents.actions import ActionCodec
 from agents.api import Batch, Metrics, OfflineAgent, Params
 from env_adapters.api import TeamSpec
+from env_adapters.bounds import check_at_least, check_between
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class BcConfig:
     """Share of training pairs with r = k (the paper: two uniform times, so 0)."""
     flow_steps: int = 1
     """Jumps from noise to action when acting."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        check_at_least("flow_steps", self.flow_steps, 1)
+        check_between("instantaneous", self.instantaneous, 0.0, 1.0)
 
 
 class BcMeanFlow(OfflineAgent):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from agents.actions import mask_unavailable
 from agents.api import Params, with_identity
 from agents.ppo import Ppo
 from env_adapters.api import IntArray, VectorEnv, VectorStep
+from env_adapters.bounds import check_at_least, check_between
 from env_adapters.errors import DivergenceError
 
 _EPISODE_STREAM = 2
@@ -53,6 +54,14 @@ class OnlineConfig:
     """Gradient norm above which gradients are scaled down."""
     normalise_inputs: bool = False
     """Standardise observations and states by running statistics (worth it for MuJoCo)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        for name in ("n_games", "horizon", "epochs", "n_minibatches"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("discount", "gae_lambda", "clip"):
+            check_between(name, getattr(self, name), 0.0, 1.0)
+        check_between("learning_rate", self.learning_rate, 1e-12, 1.0)
 
 
 class Rollout(NamedTuple):
@@ -289,8 +298,3 @@ def _entropy(distribution: torch.distributions.Distribution) -> Tensor:
         logits = distribution.logits
         return -(logits.exp() * logits.clamp(min=-1e9)).sum(dim=-1)
     return distribution.entropy()
-
-
-def behaviour_copy(agent: Ppo, std: float) -> Ppo:
-    """The same agent sampling continuous actions with a fixed standard deviation."""
-    return Ppo(replace(agent.config, behavior_std=std), agent.spec)

@@ -28,6 +28,7 @@ from agents import critics, flows
 from agents.actions import ActionCodec
 from agents.api import Batch, Metrics, OfflineAgent, Params
 from env_adapters.api import TeamSpec
+from env_adapters.bounds import check_at_least, check_between
 
 _NULL = 2
 """Condition token of the dropped label."""
@@ -71,6 +72,13 @@ class Vgm2pConfig:
     """Rate of the target network."""
     mask_targets: bool = True
     """Restrict a' and â to the available actions."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that make no sense."""
+        for name in ("n_reference", "flow_steps", "n_critics"):
+            check_at_least(name, getattr(self, name), 1)
+        for name in ("discount", "label_dropout", "instantaneous", "tau"):
+            check_between(name, getattr(self, name), 0.0, 1.0)
 
 
 class Vgm2p(OfflineAgent):

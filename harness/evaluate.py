@@ -17,8 +17,8 @@ import numpy as np
 
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec, VectorEnv
+from env_adapters.bounds import check_at_least
 from env_adapters.rollout import play
-from harness.bounds import check_at_least
 from harness.latency import LatencySample
 from harness.passport import passport
 from harness.progress import Say, every

@@ -52,8 +52,8 @@ def write_mp4(frames: Iterable[Picture], path: Path, fps: int) -> int:
         partial.touch()  # fails with a plain reason where the encoder's would be a page long
         written = _encode(chain([first], source), first.shape, partial, fps)
         partial.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, RuntimeError) as error:  # RuntimeError: imageio-ffmpeg finds no encoder
+        reason = getattr(error, "strerror", None) or str(error)
         raise OutputError(
             f"cannot write film {path}: {reason}; choose another folder or free some space"
         ) from error

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from agents import zoo
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec
+from env_adapters.bounds import check_at_least
 from env_adapters.errors import InvalidValueError, OutputError, UnknownNameError
-from harness.bounds import check_at_least
 from harness.commands.parsing import parse, say
 from harness.evaluate import announce_compilation, one_torch_thread
 from harness.progress import every

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from env_adapters.bounds import check_at_least
 from env_adapters.errors import InvalidValueError, MismatchError, UsageError
 from env_adapters.files import writing
-from harness.bounds import check_at_least
 from harness.commands.parsing import parse, say
 
 if TYPE_CHECKING:
