@@ -6,6 +6,7 @@ engine and the weights, so an evaluation that was interrupted is finished by the
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,13 +159,23 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def announce_compilation(scenario: scenarios.Scenario, say: Say) -> None:
-    """Say why the first run of a StarCraft map takes longer."""
-    if scenario.family == "smac-v1":
-        from env_adapters.starcraft.jit import is_cached
+def prepare_engine(scenario: scenarios.Scenario, say: Say) -> None:
+    """Compile the kernels of a StarCraft map on the first use on a machine, and say so."""
+    if scenario.family != "smac-v1":
+        return
+    from env_adapters.starcraft.jit import is_cached
 
-        if not is_cached():
-            say("compiling the combat engine for this machine (once, about 10 s) ...")
+    if not is_cached():
+        from env_adapters.starcraft.warm import compile_kernels
+
+        say("compiling the combat engine for this machine (once, about 10 s) ...")
+        compile_kernels(meanwhile=_import_slow_modules)
+
+
+def _import_slow_modules() -> None:
+    """What the end of an evaluation needs."""
+    importlib.import_module("pandas")
+    importlib.import_module("videos.encode")
 
 
 def _run(plan: _Plan, env: VectorEnv, say: Say) -> Evaluation:
@@ -175,7 +186,7 @@ def _run(plan: _Plan, env: VectorEnv, say: Say) -> Evaluation:
         stored = load_summary(plan.path)
         if stored is not None and len(_films_on_disk(plan.path, stored)) >= plan.n_films:
             return Evaluation(plan.path, stored, resumed=True)
-        announce_compilation(scenarios.find(plan.map), say)
+        prepare_engine(scenarios.find(plan.map), say)
         _play(plan, env, run, say)
         records = [run.finished[seed] for seed in plan.seeds]
         latency, videos = _look_again(plan, records, say)

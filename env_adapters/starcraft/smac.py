@@ -166,6 +166,11 @@ class SmacVectorEnv(VectorEnv):
             self._observations[share],
         )
 
+    def compile_step(self) -> None:
+        """Compile the step kernel without playing: no game of the batch runs."""
+        actions = np.ones((self.n_games, self.spec.n_agents), dtype=np.int64)
+        self._play(actions, np.zeros(self.n_games, dtype=np.bool_), slice(None))
+
     def _check_available(self, actions: IntArray, running: BoolArray) -> None:
         index = first_unavailable(actions, self._available, running)
         if index < 0:

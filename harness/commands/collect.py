@@ -14,7 +14,7 @@ from env_adapters.api import TeamSpec
 from env_adapters.bounds import check_at_least
 from env_adapters.errors import InvalidValueError, OutputError, UnknownNameError
 from harness.commands.parsing import parse, say
-from harness.evaluate import announce_compilation, one_torch_thread
+from harness.evaluate import one_torch_thread, prepare_engine
 from harness.progress import every
 from harness.team import choose_team
 
@@ -65,7 +65,7 @@ def main(arguments: list[str]) -> int:
     with scenarios.make_vector(scenario.name, config.n_games) as env, one_torch_thread():
         teams = _teams(scenario.name, env.spec, config, quality)
         behaviours = [_behaviour(team, config, len(teams)) for team in teams]
-        announce_compilation(scenario, say)
+        prepare_engine(scenario, say)
         card = collect(env, behaviours, config.transitions, config.seed, path, _progress())
     print(_report(path, card))
     return 0

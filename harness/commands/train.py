@@ -155,7 +155,7 @@ def _train_online(name: str, arguments: list[str]) -> int:
     from agents.online import OnlineConfig, PpoTrainer
     from agents.ppo import Ppo, PpoConfig
     from env_adapters import scenarios
-    from harness.evaluate import announce_compilation
+    from harness.evaluate import prepare_engine
 
     parsed = _parse_parts(arguments, run=OnlineRun, training=OnlineConfig, hyperparameters=PpoConfig)
     _check_online(name, parsed.choice)
@@ -165,7 +165,7 @@ def _train_online(name: str, arguments: list[str]) -> int:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    announce_compilation(scenario, say)
+    prepare_engine(scenario, say)
     with scenarios.make_vector(scenario.name, parsed.training.n_games) as env:
         agent = Ppo(parsed.hyperparameters, env.spec)
         trainer = PpoTrainer(agent, env, parsed.training, parsed.run.seed, parsed.run.steps)
