@@ -14,6 +14,7 @@ from env_adapters.api import (
     DecentralizedEnv,
     FloatArray,
     IntArray,
+    RenderState,
     Step,
     TeamSpec,
 )
@@ -63,6 +64,15 @@ class Walk(DecentralizedEnv):
 
     def state_hash(self) -> str:
         return f"{self.sums}{self.steps}{self.noise}"
+
+    def snapshot(self) -> bytes:
+        raise AssertionError("collecting takes no snapshots")
+
+    def restore(self, snapshot: bytes) -> Step:
+        raise AssertionError("collecting takes no snapshots")
+
+    def render_state(self) -> RenderState:
+        raise AssertionError("collecting films nothing")
 
 
 class RandomPolicy:
