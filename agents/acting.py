@@ -72,9 +72,11 @@ class _NoiseSource:
         self._size = len(agent.draw_noise(np.random.default_rng(0), mode))
 
     def blank(self, *shape: int) -> FloatArray:
+        """Zeros [*shape, Z]."""
         return np.zeros((*shape, self._size), dtype=np.float32)
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
+        """Noise of one action [Z]; the modes without randomness draw nothing."""
         if self._mode in ("zero", "greedy"):
             return self.blank()
         return self._agent.draw_noise(rng, self._mode)

@@ -1,8 +1,5 @@
 """Measuring: evaluation of offline multi-agent policies with a simulator in the loop."""
 
-from importlib.metadata import PackageNotFoundError, version
+from env_adapters.version import project_version
 
-try:
-    __version__ = version("marl-harness")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0+source"
+__version__ = project_version()

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import tomllib
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from env_adapters.version import DISTRIBUTION, project_version
+
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 """The folder that holds the import packages: a checkout, or site-packages."""
 
-DISTRIBUTION = "marl-harness"
 
 CORE_PACKAGES = (
     "numpy",
@@ -60,14 +60,6 @@ def _read_text(path: str) -> str | None:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-
-
-def _project_version() -> str | None:
-    try:
-        declared = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-        return str(declared["project"]["version"])
-    except (OSError, KeyError, tomllib.TOMLDecodeError):  # installed, or another project's file
-        return installed_version(DISTRIBUTION)
 
 
 def _git(root: Path) -> dict[str, Any] | None:
@@ -125,7 +117,7 @@ def passport() -> dict[str, Any]:
     return {
         "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "project": DISTRIBUTION,
-        "version": _project_version(),
+        "version": project_version(),
         "git": _git(PROJECT_ROOT),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": platform.platform(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import math
 import os
 import shutil
@@ -25,6 +24,7 @@ from datasets.schema import Array, Column, Rows, columns, row_counts
 from env_adapters.api import TeamSpec
 from env_adapters.errors import InvalidValueError, OutputError
 from env_adapters.rollout import Episode
+from env_adapters.version import project_version
 
 CARD_KEY = "card"
 """Name of the HDF5 string that holds the card."""
@@ -39,13 +39,6 @@ def arrays_digest(table: Mapping[str, Column], counts: Mapping[Rows, int], diges
         for key, column in sorted(table.items())
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _project_version() -> str:
-    try:
-        return importlib.metadata.version("marl-harness")
-    except importlib.metadata.PackageNotFoundError:
-        return "source tree"
 
 
 @contextlib.contextmanager
@@ -102,6 +95,7 @@ class _Tally:
 
     @property
     def n_episodes(self) -> int:
+        """E so far."""
         return len(self.returns)
 
 
@@ -219,7 +213,7 @@ class NativeWriter:
             win_rate=float(np.mean(tally.won)) if len(tally.won) == tally.n_episodes else None,
             mean_episode_length=tally.n_transitions / tally.n_episodes,
             sha256=arrays_digest(self._table, counts, digests),
-            created_with=_project_version(),
+            created_with=project_version(),
         )
 
     def _fill(

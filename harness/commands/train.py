@@ -207,6 +207,7 @@ class _Keeper:
         self._kept = 0
 
     def on_update(self, progress: Progress) -> None:
+        """Report and keep a checkpoint every `checkpoint_every` steps."""
         if progress.steps // self._run.checkpoint_every == self._kept // self._run.checkpoint_every:
             return
         self._kept = progress.steps
@@ -217,6 +218,7 @@ class _Keeper:
         )
 
     def save(self, path: Path) -> Path:
+        """Write the agent as it is now; returns `path`."""
         from agents.checkpoints import save_checkpoint
 
         trainer = self._trainer
