@@ -72,19 +72,17 @@ def _pushable(game: DoubleArray, u: int, v: int) -> bool:
 @kernel
 def _clear(game: DoubleArray, stats: Stats, u: int, dx: float, dy: float, ahead: float) -> bool:
     """Whether no standing unit is in the way of `u` along the unit vector (dx, dy)."""
-    mine = stats.separation[int(game[TYPE, u])]
+    reach = ahead + stats.separation[int(game[TYPE, u])]
     for v in range(game.shape[1]):
-        if v == u or game[HEALTH, v] <= 0.0 or _pushable(game, u, v):
-            continue
-        if game[WALKING, v] > 0.0:
-            continue
         away_x, away_y = game[X, v] - game[X, u], game[Y, v] - game[Y, u]
-        along = away_x * dx + away_y * dy
-        apart = mine + stats.separation[int(game[TYPE, v])]
-        if along <= 0.0 or along > ahead + apart:
+        far = reach + stats.separation[int(game[TYPE, v])]
+        if away_x * away_x + away_y * away_y >= far * far:
             continue
+        if v == u or game[HEALTH, v] <= 0.0 or game[WALKING, v] > 0.0 or _pushable(game, u, v):
+            continue
+        along = away_x * dx + away_y * dy
         aside = abs(away_x * dy - away_y * dx)
-        if aside < apart - _SLACK and away_x * away_x + away_y * away_y < (ahead + apart) ** 2:
+        if along > 0.0 and aside < far - ahead - _SLACK:
             return False
     return True
 
@@ -139,6 +137,13 @@ def _give_way(game: DoubleArray, stats: Stats, v: int, dx: float, dy: float, pat
 
 
 @kernel
+def _apart(game: DoubleArray, stats: Stats, u: int, v: int, dx: float, dy: float) -> bool:
+    """Whether units (dx, dy) away from each other do not even touch."""
+    touch = stats.separation[int(game[TYPE, u])] + stats.separation[int(game[TYPE, v])]
+    return dx * dx + dy * dy >= touch * touch
+
+
+@kernel
 def _allowed_gap(game: DoubleArray, stats: Stats, u: int, v: int) -> float:
     """Least distance that `u` and `v` may have after this loop: touching, or as deep as they are now."""
     apart = stats.separation[int(game[TYPE, u])] + stats.separation[int(game[TYPE, v])]
@@ -153,6 +158,8 @@ def _settle(game: DoubleArray, stats: Stats, u: int, pathable: BoolArray) -> Non
         if v == u or game[HEALTH, v] <= 0.0:
             continue
         dx, dy = game[NEXT_X, u] - game[NEXT_X, v], game[NEXT_Y, u] - game[NEXT_Y, v]
+        if _apart(game, stats, u, v, dx, dy):
+            continue
         gap = _allowed_gap(game, stats, u, v)
         distance = sqrt(dx * dx + dy * dy)
         if distance >= gap - _SLACK or distance < 1e-6:
@@ -181,6 +188,8 @@ def _collides(game: DoubleArray, stats: Stats, u: int) -> bool:
         if v == u or game[HEALTH, v] <= 0.0:
             continue
         dx, dy = game[NEXT_X, u] - game[NEXT_X, v], game[NEXT_Y, u] - game[NEXT_Y, v]
+        if _apart(game, stats, u, v, dx, dy):
+            continue
         gap = _allowed_gap(game, stats, u, v) - 2.0 * _SLACK
         if dx * dx + dy * dy < gap * gap:
             return True
