@@ -81,8 +81,6 @@ class Rollout(NamedTuple):
     """[T, B]"""
     values: Tensor
     """Denormalised values [T + 1, B]."""
-    terminated: Tensor
-    """float [T, B]"""
     ended: Tensor
     """float [T, B], terminated or truncated."""
     cut_values: Tensor
@@ -193,7 +191,6 @@ class PpoTrainer:
             rows["actions"].append(actions)
             rows["log_probs"].append(log_probs)
             rows["rewards"].append(torch.from_numpy(after.rewards).float())
-            rows["terminated"].append(torch.from_numpy(after.terminated).float())
             rows["ended"].append(torch.from_numpy(after.ended).float())
             rows["values"].append(self._value(states))
             rows["cut_values"].append(self._cut_values(after))

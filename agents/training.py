@@ -21,7 +21,8 @@ from torch import Tensor
 from agents.api import Batch, OfflineAgent, Params, with_identity
 from agents.checkpoints import read_tensors, save_checkpoint, write_tensors
 from datasets.schema import Dataset
-from env_adapters.errors import DivergenceError, InvalidValueError, RunConflictError
+from env_adapters.bounds import check_at_least, check_between
+from env_adapters.errors import DivergenceError, RunConflictError
 from env_adapters.files import write_atomic, writing
 
 CHECKPOINT: Final = "checkpoint.safetensors"
@@ -52,10 +53,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Reject values that make no sense."""
         for field in ("steps", "batch_size", "log_every", "save_every"):
-            if getattr(self, field) < 1:
-                raise InvalidValueError(f"{field} must be at least 1, not {getattr(self, field)}")
-        if not self.learning_rate > 0:
-            raise InvalidValueError(f"learning_rate must be positive, not {self.learning_rate}")
+            check_at_least(field, getattr(self, field), 1)
+        check_between("learning_rate", self.learning_rate, 1e-12, 1.0)
 
 
 class TrainProgress(NamedTuple):
@@ -128,10 +127,10 @@ class Trainer:
         dataset.check_matches(agent.spec)
         self.agent, self.config, self.folder, self.device = agent, config, folder, device
         self._data = ResidentData(dataset, device)
+        self._dataset_name = dataset_name
         self._provenance = {
             "trainer": "offline",
             "dataset": dataset.card.sha256,
-            "dataset_name": dataset_name,
             "dataset_scenario": dataset.card.scenario,
             "dataset_behaviors": [asdict(record) for record in dataset.card.behaviours],
             "dataset_return_mean": dataset.card.returns.mean,
@@ -142,6 +141,7 @@ class Trainer:
         self._optimizer = torch.optim.Adam(list(self.params.values()), lr=config.learning_rate)
         self._generator = torch.Generator()
         self.step = 0
+        self._sums: dict[str, float] = {}
         self._restore()
 
     def _initial(self) -> Params:
@@ -160,24 +160,21 @@ class Trainer:
             if on_progress is not None:
                 on_progress(progress)
         path = self.folder / CHECKPOINT
-        save_checkpoint(path, self.agent, self.params, self._provenance)
+        provenance = {**self._provenance, "dataset_name": self._dataset_name}
+        save_checkpoint(path, self.agent, self.params, provenance)
         return path
 
     def _progress(self) -> Iterator[TrainProgress]:
-        sums: dict[str, float] = {}
-        started, first = time.perf_counter(), self.step
-        while self.step < self.config.steps:
+        c, started, resumed = self.config, time.perf_counter(), self.step
+        while self.step < c.steps:
             for name, value in self._update().items():
-                sums[name] = sums.get(name, 0.0) + float(value)
-            if self.step % self.config.log_every == 0 or self.step == self.config.steps:
-                count = self.step - first
-                yield TrainProgress(
-                    self.step,
-                    {k: v / count for k, v in sums.items()},
-                    count / (time.perf_counter() - started),
-                )
-                sums, started, first = {}, time.perf_counter(), self.step
-            if self.step % self.config.save_every == 0 or self.step == self.config.steps:
+                self._sums[name] = self._sums.get(name, 0.0) + float(value)
+            if self.step % c.log_every == 0 or self.step == c.steps:
+                count = (self.step - 1) % c.log_every + 1
+                rate = (self.step - resumed) / (time.perf_counter() - started)
+                yield TrainProgress(self.step, {k: v / count for k, v in self._sums.items()}, rate)
+                self._sums, started, resumed = {}, time.perf_counter(), self.step
+            if self.step % c.save_every == 0 or self.step == c.steps:
                 self._save()
 
     def _update(self) -> dict[str, Tensor]:
@@ -191,9 +188,10 @@ class Trainer:
             self.params, self.targets, self._data.batch(indices.to(self.device)), noise
         )
         if not torch.isfinite(loss) or float(loss.detach()) > _HUGE:
+            saved = self.step - self.step % self.config.save_every
             raise DivergenceError(
                 f"loss is {float(loss.detach()):.3g} at step {self.step} (seed {self.config.seed}): training diverged; "
-                f"the last good state is step {self.step - self.step % self.config.save_every}; lower the learning rate or guidance"
+                f"lower the learning rate or guidance (the last saved state is of step {saved})"
             )
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -220,7 +218,11 @@ class Trainer:
         for name, tensor in self.params.items():
             moments = self._optimizer.state[tensor]
             state |= {f"{key}.{name}": moments[key] for key in ("exp_avg", "exp_avg_sq", "step")}
-        write_tensors(self.folder / _STATE, {"fingerprint": self._fingerprint(), "step": self.step}, state)
+        write_tensors(
+            self.folder / _STATE,
+            {"fingerprint": self._fingerprint(), "step": self.step, "sums": self._sums},
+            state,
+        )
 
     def _restore(self) -> None:
         path = self.folder / _STATE
@@ -231,7 +233,7 @@ class Trainer:
             raise RunConflictError(
                 f"{self.folder} holds a training run with another agent, dataset or configuration; choose another --out"
             )
-        self.step = int(header["step"])
+        self.step, self._sums = int(header["step"]), dict(header["sums"])
         with torch.no_grad():
             for name, tensor in self.params.items():
                 tensor.copy_(state[f"params.{name}"])

@@ -14,4 +14,4 @@ def check_at_least(option: str, value: int, least: int) -> None:
 def check_between(option: str, value: float, low: float, high: float) -> None:
     """Raise InvalidValueError, naming option and value, unless `value` lies in [low, high] (NaN does not)."""
     if not low <= value <= high:
-        raise InvalidValueError(f"{option} is {value}; give a number from {low:g} to {high:g}")
+        raise InvalidValueError(f"{option} is {value}; give a number from {low:.12g} to {high:.12g}")

@@ -68,7 +68,7 @@ class _Slots:
         self.playing: list[Episode | None] = [None] * env.n_games
 
     def start(self, policy: TeamPolicy, games: list[int]) -> VectorStep | None:
-        """Give waiting episodes to these games; idle games replay the last seed unrecorded."""
+        """Give waiting episodes to these games; without one a game stays as it ended."""
         chosen = games[: len(self.waiting)]
         for game in games:
             self.playing[game] = Episode(self.waiting.pop()) if self.waiting else None

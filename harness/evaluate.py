@@ -18,7 +18,7 @@ import numpy as np
 
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec, VectorEnv
-from env_adapters.bounds import check_at_least
+from env_adapters.bounds import check_at_least, check_between
 from env_adapters.rollout import play
 from harness.latency import LatencySample
 from harness.passport import passport
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _EPISODE_STREAM = 0
 _DEFAULT_EPISODES = {"smac-v1": 32, "mamujoco": 10}
 _MOST_GAMES = 64
+_MOST_GAMES_ALLOWED = 16_384
+_MOST_EPISODES = 1_000_000
 _REPORT_INTERVAL_S = 5.0
 
 
@@ -110,11 +112,11 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
     """
     scenario = scenarios.find(config.map)
     episodes = _DEFAULT_EPISODES[scenario.family] if config.episodes is None else config.episodes
-    check_at_least("--episodes", episodes, 1)
+    check_between("--episodes", episodes, 1, _MOST_EPISODES)
     check_at_least("--video", config.video, 0)
     check_at_least("--seed", config.seed, 0)
     n_games = min(episodes, _MOST_GAMES if config.n_games is None else config.n_games)
-    check_at_least("--n-games", n_games, 1)
+    check_between("--n-games", n_games, 1, _MOST_GAMES_ALLOWED)
     with scenarios.make_vector(scenario.name, n_games) as env, one_torch_thread():
         team = choose_team(scenario.name, env.spec, config.agent, config.checkpoint)
         return _run(_plan(config, scenario, team, episodes), env, say)

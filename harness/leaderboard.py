@@ -96,6 +96,14 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     write_atomic(path, text.encode())
 
 
+def is_leaderboard(path: Path) -> bool:
+    """Whether `path` is free or holds a table that `write_csv` wrote, so that it may be replaced."""
+    if not path.is_file():
+        return not path.exists()
+    with path.open("rb") as file:
+        return file.readline().decode(errors="replace").startswith(",".join(COLUMNS[:3]))
+
+
 def _return(row: _Row) -> str:
     """Mean and spread with as many decimals as the standard error of the mean supports, at most three."""
     mean, std = row["return_mean"], row["return_std"]

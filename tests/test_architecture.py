@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -309,3 +310,22 @@ def test_help_and_typing_errors_import_nothing_heavy(arguments: list[str]) -> No
 )
 def test_worlds_datasets_and_films_need_no_torch(module: str) -> None:
     assert run_python(f"import sys, {module}; print('torch' in sys.modules)") == ["False"]
+
+
+def test_data_files_travel_with_the_packages() -> None:
+    """A wheel holds every file of the packages that is not Python."""
+    patterns = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    packed = {
+        path
+        for package, globs in patterns.items()
+        for glob in globs
+        for path in (PROJECT / package).glob(glob)
+    }
+    rooms = [PROJECT / room for room in ("env_adapters", "datasets", "agents", "videos", "harness")]
+    others = {
+        path
+        for room in rooms
+        for path in room.rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
+    }
+    assert others <= packed, f"not in the wheel: {sorted(map(str, others - packed))}"

@@ -66,10 +66,10 @@ CHEAP = [
     (3, "datasets show .", r"is a folder; name the dataset file"),
     (3, "collect --map 3m --quality bad", r"quality 'bad' ships for map '3m' \(shipped: .*--checkpoint"),
     (5, "datasets show text.h5", r"text\.h5 is not a dataset file"),
-    (6, "evaluate --map 3m --episodes 0", r"--episodes is 0; give at least 1"),
+    (6, "evaluate --map 3m --episodes 0", r"--episodes is 0; give a number from 1 to 1000000"),
     (6, "evaluate --map 3m --seed -1", r"--seed is -1; give at least 0"),
     (6, "evaluate --map 3m --video -1", r"--video is -1; give at least 0"),
-    (6, "evaluate --map 3m --n-games 0", r"--n-games is 0; give at least 1"),
+    (6, "evaluate --map 3m --n-games 0", r"--n-games is 0; give a number from 1 to 16384"),
     (6, "collect --map 3m --transitions 0", r"--transitions is 0; give at least 1"),
     (6, "collect --map 3m --agent random --quality good", r"--quality and --agent both name who plays"),
     (6, "collect --map 3m --checkpoint", r"--checkpoint names no file"),
@@ -135,7 +135,7 @@ COSTLY = [
     (6, "evaluate --map 3m --agent random --checkpoint 3m.safetensors", r"either --agent or --checkpoint"),
     (6, "train --agent vgm2p", r"learns from a dataset; give one with --dataset \(harness collect"),
     (6, f"{TRAIN} --seed -1", r"--seed is -1; give at least 0"),
-    (6, f"{TRAIN} --batch-size 0", r"batch_size must be at least 1, not 0"),
+    (6, f"{TRAIN} --batch-size 0", r"batch_size is 0; give at least 1"),
     (6, f"{TRAIN} --flow-steps 0", r"flow_steps is 0; give at least 1"),
     (6, f"{TRAIN} --discount nan", r"discount is nan; give a number from 0 to 1"),
     (6, f"{TRAIN} --tau 7", r"tau is 7.0; give a number from 0 to 1"),
@@ -253,7 +253,7 @@ def test_a_leaderboard_that_cannot_be_written_is_said(
     (tmp_path / "runs" / "leaderboard.csv").mkdir(parents=True)
     assert run_here(["evaluate", "--map", "3m", "--agent", "random", "--episodes", "1", "--video", "0"]) == 0
     out, err = capsys.readouterr()
-    assert "no leaderboard: cannot write runs/leaderboard.csv" in err and "\nleaderboard  " not in out
+    assert "no leaderboard: runs/leaderboard.csv is another file" in err and "\nleaderboard  " not in out
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -22,7 +22,6 @@ from env_adapters.starcraft.table import (
     HEALTH,
     N_FIELDS,
     OWNER,
-    SHOT_AT,
     TARGET,
     X,
     Y,
@@ -122,7 +121,6 @@ def test_agents_never_fire_unless_ordered_and_enemies_do() -> None:
     advance(table, STATS, OPEN, generator(), 40)
     assert table[HEALTH, 1] == 45.0
     assert table[HEALTH, 0] < 45.0
-    assert table[SHOT_AT, 1] in (0.0, -1.0)
 
 
 def test_both_die_when_both_strike_in_the_same_loop() -> None:
@@ -173,11 +171,11 @@ def test_random_play_keeps_the_invariants(seed: int, name: str) -> None:
             assert (state["health"] >= 0).all()
             assert info.pathable[state["x"].astype(int), state["y"].astype(int)].all()
             moved = np.hypot(state["x"] - before[b]["x"], state["y"] - before[b]["y"])
-            assert (moved[alive] <= 2.5).all()
+            assert (moved[alive] <= 1.6).all()
             gaps = np.hypot(
                 state["x"][alive][:, None] - state["x"][alive], state["y"][alive][:, None] - state["y"][alive]
             )
-            assert (gaps + 10 * np.eye(alive.sum()) > 0.6).all(), "units stand inside each other"
+            assert (gaps + 10 * np.eye(alive.sum()) > 0.68).all(), "units stand inside each other"
             before[b] = state
     assert ((total >= 0) & (total <= 20.0 + 1e-9)).all()
     assert np.allclose(total[step.info["won"]], 20.0)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from env_adapters.errors import CorruptFileError, OutputError
-from harness.leaderboard import COLUMNS, format_table, leaderboard, write_csv
+from harness.leaderboard import COLUMNS, format_table, is_leaderboard, leaderboard, write_csv
 from harness.records import EpisodeRecord, RunDirectory, Summary
 
 
@@ -120,3 +120,13 @@ def test_terminal_table_rounds_to_what_the_numbers_support(tmp_path: Path) -> No
     assert "nan" not in robot.lower() and "<NA>" not in robot and "None" not in robot
     assert robot.split()[3:5] == ["-", "-"], "no dataset, no training seed"
     assert "12.3 " in robot and "±" not in robot
+
+
+def test_a_foreign_leaderboard_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "leaderboard.csv"
+    assert is_leaderboard(path)
+    path.write_text("precious,data\n1,2\n")
+    assert not is_leaderboard(path)
+    path.unlink()
+    write_csv(leaderboard([]), path)
+    assert is_leaderboard(path), "our own table may be replaced"

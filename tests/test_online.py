@@ -36,7 +36,6 @@ def rollout(rng: np.random.Generator, steps: int, games: int) -> Rollout:
         log_probs=blank,
         rewards=draw(steps, games),
         values=draw(steps + 1, games),
-        terminated=terminated,
         ended=terminated + cut,
         cut_values=draw(steps, games) * cut,
     )
@@ -97,7 +96,8 @@ def test_returns_grow_within_seconds() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("map_name", "seed", "steps", "wins"), [("3m", 0, 500_000, 0.9), ("5m_vs_6m", 0, 1_000_000, 0.6)]
+    ("map_name", "seed", "steps", "wins"),
+    [("3m", 0, 500_000, 0.9), ("8m", 0, 500_000, 0.9), ("5m_vs_6m", 0, 1_000_000, 0.6)],
 )
 def test_it_wins_within_minutes(map_name: str, seed: int, steps: int, wins: float) -> None:
     env = scenarios.make_vector(map_name, OnlineConfig().n_games)

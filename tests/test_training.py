@@ -31,7 +31,7 @@ from env_adapters.errors import (
 
 torch.set_num_threads(1)
 CPU = torch.device("cpu")
-CONFIG = TrainConfig(steps=60, batch_size=16, log_every=20, save_every=10)
+CONFIG = TrainConfig(steps=60, batch_size=16, log_every=20, save_every=15)
 SMALL = Vgm2pConfig(hidden=(16, 16))
 
 
@@ -77,6 +77,7 @@ def test_a_resumed_training_ends_with_the_same_bits(agent: Vgm2p, dataset: Datas
     resumed = Trainer(agent, dataset, CONFIG, tmp_path / "parts", CPU)
     assert 0 < resumed.step < CONFIG.steps
     assert resumed.run().read_bytes() == whole.read_bytes()
+    assert (tmp_path / "parts" / "curve.csv").read_bytes() == (tmp_path / "whole" / "curve.csv").read_bytes()
     rows = list(csv.DictReader((tmp_path / "parts" / "curve.csv").open()))
     assert [int(row["step"]) for row in rows] == [20, 40, 60]
     assert all(np.isfinite(float(row["policy_loss"])) for row in rows)

@@ -155,7 +155,5 @@ def begin_attack(game: DoubleArray, stats: Stats, u: int, v: int, generator: np.
     """Start the wind-up of an attack of `u` on `v`; the weapon's period, with its random delay, starts to run."""
     kind = int(game[TYPE, u])
     game[AIM, u] = v
-    game[WINDUP, u] = np.ceil(stats.windup[kind])
+    game[WINDUP, u] = max(1.0, np.ceil(stats.windup[kind]))
     game[COOLDOWN, u] = stats.period[kind] + _DELAY_LOW + _DELAY_SPAN * next_uniform(generator)
-    if game[WINDUP, u] == 0.0:
-        _strike(game, stats, u)

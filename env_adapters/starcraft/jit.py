@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 
 import numba
 
+_COMPLETE = "complete"
+"""Empty file in a cache folder that holds every kernel."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -23,6 +26,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def cache_folder() -> Path:
     """Where compiled kernels of exactly this source live; created on first use."""
     hasher = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
+    # Numba keys its own files by the path of the source as well.
+    hasher.update(str(Path(__file__).resolve()).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         hasher.update(source.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -38,8 +43,13 @@ def cache_folder() -> Path:
 
 
 def is_cached() -> bool:
-    """Whether kernels of this source have been compiled on this machine before."""
-    return any(cache_folder().rglob("*.nbc"))
+    """Whether every kernel of this source has been compiled on this machine before."""
+    return (cache_folder() / _COMPLETE).exists()
+
+
+def mark_cached() -> None:
+    """Remember that every kernel has been compiled."""
+    (cache_folder() / _COMPLETE).touch()
 
 
 def kernel(function: Function) -> Function:

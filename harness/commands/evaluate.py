@@ -7,7 +7,7 @@ from pathlib import Path
 from env_adapters.errors import HarnessError
 from harness.commands.parsing import parse, say
 from harness.evaluate import EvaluateConfig, Evaluation, evaluate
-from harness.leaderboard import leaderboard, write_csv
+from harness.leaderboard import is_leaderboard, leaderboard, write_csv
 from harness.records import Summary, load_summary
 from harness.tables import render
 
@@ -41,6 +41,9 @@ def _write_leaderboard(folder: Path) -> Path | None:
         else:
             runs.append(_short(path))
     board = _short(folder / "leaderboard.csv")
+    if not is_leaderboard(board):
+        say(f"no leaderboard: {board} is another file; choose an --out in another folder")
+        return None
     try:
         write_csv(leaderboard(runs), board)
     except HarnessError as error:
