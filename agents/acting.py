@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.api import Agent
+from agents.api import Agent, with_identity
 from env_adapters.api import ActionArray, AgentView, BoolArray, FloatArray, IntArray
 from env_adapters.errors import UnknownNameError
 
 BLOCK_ROWS: Final = 32
 """Rows of every network call while acting. Matrix products of one shape give each row the same bits."""
 _ACT_STREAM: Final = 1
+_WITHOUT_NOISE: Final = ("zero", "greedy")
 
 
 def episode_generator(episode_seed: int, agent_index: int) -> np.random.Generator:
@@ -69,6 +70,8 @@ class _NoiseSource:
 
     def __init__(self, agent: Agent, mode: str) -> None:
         self._agent, self._mode = agent, mode
+        self.is_fixed = mode == "fixed"
+        self.is_fresh = not self.is_fixed and mode not in _WITHOUT_NOISE
         self._size = len(agent.draw_noise(np.random.default_rng(0), mode))
 
     def blank(self, *shape: int) -> FloatArray:
@@ -77,7 +80,7 @@ class _NoiseSource:
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         """Noise of one action [Z]; the modes without randomness draw nothing."""
-        if self._mode in ("zero", "greedy"):
+        if self._mode in _WITHOUT_NOISE:
             return self.blank()
         return self._agent.draw_noise(rng, self._mode)
 
@@ -102,7 +105,7 @@ class DecentralizedPolicy:
         action = act_in_blocks(
             self.agent, self.params, inputs, mask, torch.from_numpy(noise[None]), self.mode
         )
-        return action[0].numpy(), noise if self.mode == "fixed" else None
+        return action[0].numpy(), noise if self._noise.is_fixed else None
 
 
 class BatchedTeam:
@@ -116,9 +119,6 @@ class BatchedTeam:
         self._source = _NoiseSource(agent, self.mode)
         self._noise = self._source.blank(n_games, agent.spec.n_agents)
         self._generators: list[list[np.random.Generator]] = [[] for _ in range(n_games)]
-        self._identity = np.broadcast_to(
-            np.eye(agent.spec.n_agents, dtype=np.float32), (n_games, agent.spec.n_agents, agent.spec.n_agents)
-        )
 
     def begin(self, episode_seeds: IntArray, games: IntArray) -> None:
         """Start episodes with fresh generators."""
@@ -126,7 +126,7 @@ class BatchedTeam:
             self._generators[game] = [
                 episode_generator(int(seed), i) for i in range(self.agent.spec.n_agents)
             ]
-            if self.mode == "fixed":
+            if self._source.is_fixed:
                 self._redraw(game)
 
     def _redraw(self, game: int) -> None:
@@ -135,11 +135,11 @@ class BatchedTeam:
 
     def act(self, observations: FloatArray, available_actions: BoolArray | None) -> ActionArray:
         """[B, N, D] and [B, N, A] to int64[B, N] or float32[B, N, A]."""
-        if self.mode not in ("fixed", "zero", "greedy"):
+        if self._source.is_fresh:
             for game in range(self.n_games):
                 self._redraw(game)
         shape = observations.shape[:2]
-        inputs = torch.from_numpy(np.concatenate([self._identity, observations], axis=-1)).flatten(0, 1)
+        inputs = with_identity(torch.from_numpy(observations)).flatten(0, 1)
         mask = None if available_actions is None else torch.from_numpy(available_actions).flatten(0, 1)
         noise = torch.from_numpy(self._noise).flatten(0, 1)
         actions = act_in_blocks(self.agent, self.params, inputs, mask, noise, self.mode)

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 
 import pytest
-from recorded import some_episodes, write
 
 from datasets.formats.native import open_dataset
 from datasets.schema import DatasetCard
@@ -15,18 +14,6 @@ from env_adapters.errors import (
     CorruptFileError,
     InvalidValueError,
 )
-from env_adapters.rollout import Episode
-
-
-@pytest.fixture
-def episodes() -> list[Episode]:
-    return some_episodes()
-
-
-@pytest.fixture
-def path(tmp_path: Path, episodes: list[Episode]) -> Path:
-    write(tmp_path / "data.h5", episodes)
-    return tmp_path / "data.h5"
 
 
 def test_card_round_trip(path: Path) -> None:

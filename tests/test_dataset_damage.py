@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from recorded import flip, some_episodes, write
+from recorded import flip
 
 from datasets.formats.native import open_dataset
 from datasets.formats.seal import SEAL_SIZE, read_seal
@@ -15,18 +15,6 @@ from env_adapters.errors import (
     CorruptFileError,
     UnknownNameError,
 )
-from env_adapters.rollout import Episode
-
-
-@pytest.fixture
-def episodes() -> list[Episode]:
-    return some_episodes()
-
-
-@pytest.fixture
-def path(tmp_path: Path, episodes: list[Episode]) -> Path:
-    write(tmp_path / "data.h5", episodes)
-    return tmp_path / "data.h5"
 
 
 def test_single_bit_flips_anywhere(path: Path) -> None:

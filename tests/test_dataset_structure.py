@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from recorded import assert_holds, flip, some_episodes, write
+from recorded import assert_holds, flip
 
 from datasets.formats.native import open_dataset
 from datasets.formats.native_writer import arrays_digest
@@ -21,17 +21,6 @@ from env_adapters.errors import (
     CorruptFileError,
 )
 from env_adapters.rollout import Episode
-
-
-@pytest.fixture
-def episodes() -> list[Episode]:
-    return some_episodes()
-
-
-@pytest.fixture
-def path(tmp_path: Path, episodes: list[Episode]) -> Path:
-    write(tmp_path / "data.h5", episodes)
-    return tmp_path / "data.h5"
 
 
 def reseal(path: Path) -> None:

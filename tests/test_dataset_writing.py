@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded import DISCRETE, make_episode, some_episodes, write
+from recorded import DISCRETE, make_episode, write
 
 from datasets.formats.native import NativeWriter
 from datasets.schema import BehaviourRecord
@@ -19,17 +19,6 @@ from env_adapters.errors import (
     OutputError,
 )
 from env_adapters.rollout import Episode
-
-
-@pytest.fixture
-def episodes() -> list[Episode]:
-    return some_episodes()
-
-
-@pytest.fixture
-def path(tmp_path: Path, episodes: list[Episode]) -> Path:
-    write(tmp_path / "data.h5", episodes)
-    return tmp_path / "data.h5"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorded import CONTINUOUS, DISCRETE, assert_holds, make_episode, some_episodes, write
+from recorded import CONTINUOUS, DISCRETE, assert_holds, make_episode, write
 
 from datasets.formats.native import open_dataset
 from datasets.schema import columns
@@ -21,17 +21,6 @@ from env_adapters.errors import (
     MismatchError,
 )
 from env_adapters.rollout import Episode
-
-
-@pytest.fixture
-def episodes() -> list[Episode]:
-    return some_episodes()
-
-
-@pytest.fixture
-def path(tmp_path: Path, episodes: list[Episode]) -> Path:
-    write(tmp_path / "data.h5", episodes)
-    return tmp_path / "data.h5"
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -137,18 +137,23 @@ def _give_way(game: DoubleArray, stats: Stats, v: int, dx: float, dy: float, pat
 
 
 @kernel
+def _touch(game: DoubleArray, stats: Stats, u: int, v: int) -> float:
+    """Distance at which `u` and `v` touch."""
+    return stats.separation[int(game[TYPE, u])] + stats.separation[int(game[TYPE, v])]
+
+
+@kernel
 def _apart(game: DoubleArray, stats: Stats, u: int, v: int, dx: float, dy: float) -> bool:
     """Whether units (dx, dy) away from each other do not even touch."""
-    touch = stats.separation[int(game[TYPE, u])] + stats.separation[int(game[TYPE, v])]
+    touch = _touch(game, stats, u, v)
     return dx * dx + dy * dy >= touch * touch
 
 
 @kernel
 def _allowed_gap(game: DoubleArray, stats: Stats, u: int, v: int) -> float:
     """Least distance that `u` and `v` may have after this loop: touching, or as deep as they are now."""
-    apart = stats.separation[int(game[TYPE, u])] + stats.separation[int(game[TYPE, v])]
     dx, dy = game[X, u] - game[X, v], game[Y, u] - game[Y, v]
-    return min(apart, sqrt(dx * dx + dy * dy))
+    return min(_touch(game, stats, u, v), sqrt(dx * dx + dy * dy))
 
 
 @kernel
