@@ -42,6 +42,9 @@ COMMANDS = {
     ),
     "datasets": Command("datasets", "describe a dataset file: harness datasets show FILE"),
     "ls": Command("ls", "list maps, agents, datasets or runs"),
+    "bench": Command(
+        "bench", "measure the engine: speed, or fidelity to the real game", "nothing is kept, start it again"
+    ),
     "doctor": Command("doctor", "what is installed, what is missing, how to get it"),
 }
 """Every command by name."""

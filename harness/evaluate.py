@@ -163,15 +163,15 @@ def one_torch_thread() -> Iterator[None]:
 
 def prepare_engine(scenario: scenarios.Scenario, say: Say) -> None:
     """Compile the kernels of a StarCraft map on the first use on a machine, and say so."""
-    if scenario.family != "smac-v1":
+    if not scenario.family.startswith("smac"):
         return
     from env_adapters.starcraft.jit import is_cached
 
-    if not is_cached():
+    if not is_cached(scenario.family):
         from env_adapters.starcraft.warm import compile_kernels
 
         say("compiling the combat engine for this machine (once, about 10 s) ...")
-        compile_kernels(meanwhile=_import_slow_modules)
+        compile_kernels(scenario.family, meanwhile=_import_slow_modules)
 
 
 def _import_slow_modules() -> None:

@@ -21,6 +21,7 @@ BELOW = {
     "agents": {"env_adapters", "datasets"},
     "videos": {"env_adapters", "datasets"},
     "harness": {"env_adapters", "datasets", "agents", "videos"},
+    "benchmarks": {"env_adapters", "datasets", "agents", "videos", "harness"},
 }
 """Room -> the rooms it may import besides itself."""
 FILES = sorted(path for room in BELOW for path in (PROJECT / room).rglob("*.py"))
@@ -321,7 +322,9 @@ def test_data_files_travel_with_the_packages() -> None:
         for glob in globs
         for path in (PROJECT / package).glob(glob)
     }
-    rooms = [PROJECT / room for room in ("env_adapters", "datasets", "agents", "videos", "harness")]
+    rooms = [
+        PROJECT / room for room in ("env_adapters", "datasets", "agents", "videos", "harness", "benchmarks")
+    ]
     others = {
         path
         for room in rooms

@@ -103,10 +103,10 @@ def test_evaluate_from_nothing_to_leaderboard(tmp_path: Path, here: Callable[...
     first = succeeds(*question, cwd=tmp_path)
     header, row, *_ = first.stdout.splitlines()
     assert header.startswith("scenario  agent") and "win rate [95 %]" in header and "p50 / p90" in header
-    assert re.match(r"3m-v1 +nearest \(greedy\) +embedded-sc2/1 +4 +-?\d+\.\d\d ± \d+\.\d\d +\d+% \[", row)
+    assert re.match(r"3m-v1 +nearest \(greedy\) +embedded-sc2/2 +4 +-?\d+\.\d\d ± \d+\.\d\d +\d+% \[", row)
     (path,), (film,), (board,) = (printed(label, first.stdout) for label in ("run", "film", "leaderboard"))
     assert first.stdout.splitlines()[-1].startswith("next: harness ")
-    assert "playing 4 episodes of 3m-v1 on embedded-sc2/1" in first.stderr
+    assert "playing 4 episodes of 3m-v1 on embedded-sc2/2" in first.stderr
 
     run = load_run(tmp_path / path)
     filmed = next(record for record in run.episodes if str(record.episode_seed) in film)

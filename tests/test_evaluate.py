@@ -22,6 +22,7 @@ from env_adapters.errors import (
     RunConflictError,
     UnknownNameError,
 )
+from env_adapters.starcraft.battle import ENGINE_ID
 from harness import evaluate as module
 from harness import progress, replay
 from harness.evaluate import EvaluateConfig, Evaluation, episode_seeds, evaluate
@@ -152,7 +153,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(finished: Evaluation, tmp
     assert numbers(resumed) == numbers(finished) and not resumed.resumed
     playing = [line for line in said if line.startswith("playing")]
     assert playing == (
-        [f"playing {6 - n} episodes of 3m-v1 on embedded-sc2/1 ({n} of 6 are there already) ..."]
+        [f"playing {6 - n} episodes of 3m-v1 on {ENGINE_ID} ({n} of 6 are there already) ..."]
         if n < 6
         else []
     )

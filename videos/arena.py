@@ -18,12 +18,14 @@ ZOOM = 2
 """The arena is drawn this many times larger than it is shown and then reduced, which smooths every edge."""
 
 _MARGIN = 1.6  # map units kept free round all units
+_BEYOND = np.array([0.5, 1.0])  # of which beyond the walkable part: east, and north, where the bars are
 _LEAST_WIDTH = 12.0  # map units; a duel is not blown up further
 
 _GROUND: Colour = (45, 50, 58)
 _GRID: Colour = (53, 59, 68)
 _ROCK: Colour = (25, 27, 32)
 _ROCK_HATCH: Colour = (30, 33, 38)
+_EDGE = 3  # pixels
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _window(
     walkable = np.argwhere(pathable)
     low, high = places.min(axis=1), places.max(axis=1)
     low = np.minimum(low, np.maximum(low - _MARGIN, walkable.min(axis=0) - 0.5))
-    high = np.maximum(high, np.minimum(high + _MARGIN, walkable.max(axis=0) + 1.5))
+    high = np.maximum(high, np.minimum(high + _MARGIN, walkable.max(axis=0) + 1 + _BEYOND))
     least = _LEAST_WIDTH * pixels / pixels[0]
     return (low + high) / 2, float((pixels / np.maximum(high - low, least)).min())
 
@@ -98,17 +100,20 @@ def _ground(pathable: BoolArray, x: DoubleArray, y: DoubleArray) -> Image.Image:
         x: map coordinate of every column of the picture.
         y: map coordinate of every row.
     """
-    cells = np.pad(pathable, 1)  # everything outside the map is rock
+    cells = np.pad(pathable, 1).T  # everything outside the map is rock
+    column = np.clip(np.floor(x).astype(int) + 1, 0, cells.shape[1] - 1)
+    row = np.clip(np.floor(y).astype(int) + 1, 0, cells.shape[0] - 1)
+    ground = np.ascontiguousarray(cells[row][:, column])
+    inner = ground.copy()
+    for near, far in ((inner, ground), (inner.T, ground.T)):
+        near[_EDGE:] &= far[:-_EDGE]
+        near[:-_EDGE] &= far[_EDGE:]
     pixel = abs(x[1] - x[0])
-
-    def walkable(east: float, north: float) -> BoolArray:
-        column = np.clip(np.floor(x + east * pixel).astype(int) + 1, 0, cells.shape[0] - 1)
-        row = np.clip(np.floor(y + north * pixel).astype(int) + 1, 0, cells.shape[1] - 1)
-        return np.ascontiguousarray(cells.T)[np.ix_(row, column)]
-
-    ground = walkable(0, 0)
-    inner = walkable(-3, 0) & walkable(3, 0) & walkable(0, -3) & walkable(0, 3)
     grid = np.logical_or.outer(y % 2 < 2 * pixel, x % 2 < 2 * pixel)
-    hatch = np.add.outer(np.arange(len(y)), np.arange(len(x))) // 12 % 2
-    palette = np.array([_ROCK, _ROCK_HATCH, _GROUND, _GRID, FAINT], dtype=np.uint8)
-    return Image.fromarray(palette[np.where(ground, np.where(inner, 2 + grid, 4), hatch)])
+    hatch = np.add.outer(np.arange(len(y), dtype=np.int16), np.arange(len(x), dtype=np.int16)) // 12 % 2
+    colour = hatch.astype(np.uint8)  # index into the palette below
+    np.copyto(colour, 4, where=ground)
+    np.copyto(colour, grid + np.uint8(2), where=inner)
+    picture = Image.fromarray(colour, "P")
+    picture.putpalette([part for entry in (_ROCK, _ROCK_HATCH, _GROUND, _GRID, FAINT) for part in entry])
+    return picture.convert("RGB")

@@ -16,9 +16,6 @@ from typing import Any, TypeVar
 
 import numba
 
-_COMPLETE = "complete"
-"""Empty file in a cache folder that holds every kernel."""
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -42,14 +39,14 @@ def cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="marl-harness-numba-"))
 
 
-def is_cached() -> bool:
-    """Whether every kernel of this source has been compiled on this machine before."""
-    return (cache_folder() / _COMPLETE).exists()
+def is_cached(family: str) -> bool:
+    """Whether every kernel of a family of scenarios has been compiled from this source on this machine before."""
+    return (cache_folder() / f"complete-{family}").exists()
 
 
-def mark_cached() -> None:
-    """Remember that every kernel has been compiled."""
-    (cache_folder() / _COMPLETE).touch()
+def mark_cached(family: str) -> None:
+    """Remember that every kernel of a family has been compiled."""
+    (cache_folder() / f"complete-{family}").touch()
 
 
 def kernel(function: Function) -> Function:
@@ -60,4 +57,20 @@ def kernel(function: Function) -> Function:
         compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     finally:
         numba.config.CACHE_DIR = before
+    return compiled
+
+
+def inner(function: Function) -> Function:
+    """A kernel that only kernels call: no interface to the interpreter and no cache of its own to spend time on."""
+    compiled: Function = numba.njit(
+        nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
+    return compiled
+
+
+def inlined(function: Function) -> Function:
+    """An inner kernel that is copied into its callers, for what runs in every game loop."""
+    compiled: Function = numba.njit(
+        forceinline=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
     return compiled

@@ -1,14 +1,15 @@
-"""SMAC v1 maps: teams, start points, enemy goal and terrain, read from `maps.json`.
+"""SMAC v1 maps: teams, start points, enemy orders and terrain, read from `maps.json`.
 
-The numbers come from the maps' own scripts and terrain. Start offsets round a spawn point were measured
-in the real game for teams of 3 and 8 Marines; see `START_OFFSETS`.
+The numbers come from the maps' own scripts and terrain; what happens to them at the start of an episode is in
+spawns.py.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cache
+from enum import StrEnum
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray
 from env_adapters.errors import unknown_name
-from env_adapters.starcraft.units import ROW, UNITS
+from env_adapters.starcraft.ground import Cells, Ways, find_ways, roominess
+from env_adapters.starcraft.units import ROW
 
 MAP_SIZE: Final = 32
 """Cells along each side of every SMAC map."""
@@ -25,24 +27,14 @@ PLAYABLE_LOW: Final = 2
 PLAYABLE_WIDTH: Final = 28
 """Cells between the borders; SMAC's max_distance_x and max_distance_y."""
 
-_NEAR: Final = 2820 / 4096
-_FAR: Final = 0.75
-START_OFFSETS: Final = (
-    (0.0, 0.0),
-    (0.0, -_NEAR),
-    (_NEAR, 0.0),
-    (0.0, _NEAR),
-    (-_NEAR, 0.0),
-    (_FAR, -_FAR),
-    (_FAR, _FAR),
-    (-_FAR, _FAR),
-    (-_FAR, -_FAR),
-)
-"""Where units created together at one point end up, in order of creation.
 
-The positions of teams of 3 and 8 are those seen in the real game; the order in which 4 to 7 units fill
-them is a guess in between.
-"""
+class EnemyOrder(StrEnum):
+    """What the map's script orders the enemy to do at the start."""
+
+    NONE = "none"
+    ATTACK_MOVE = "attack_move"
+    HUNT = "hunt"
+    """Attack the agents themselves, wherever they are."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +59,34 @@ class MapInfo:
     unit_type_bits: int
     map_type: str
     spawns: tuple[Spawn, ...]
+    enemy_order: EnemyOrder
     enemy_goal: tuple[tuple[float, float], ...]
-    """Where the enemy group is ordered to attack-move."""
+    """Where the enemy group attack-moves: a point, or the two ends of a segment to draw it from."""
     pathable: BoolArray
-    """[32, 32], indexed [x, y]."""
+    """[32, 32], indexed [x, y]: where units on the ground can be."""
+    levels: DoubleArray
+    """[32, 32], indexed [x, y]: cliff levels, ramps in between."""
+
+    @cached_property
+    def cells(self) -> Cells:
+        """Where each kind of mover can stand, see ground.py. Cliff-walkers climb every cliff of the map."""
+        inside = np.zeros_like(self.pathable)
+        inside[PLAYABLE_LOW:-PLAYABLE_LOW, PLAYABLE_LOW:-PLAYABLE_LOW] = True
+        cliff = self.pathable | (inside & (self.levels > 0))
+        return np.stack([roominess(walkable) for walkable in (self.pathable, cliff, inside)])
+
+    @cached_property
+    def ways(self) -> Ways:
+        """The ways round the map's walls, see ground.py."""
+        return find_ways(self.pathable)
+
+    @property
+    def terrain_height(self) -> DoubleArray:
+        """Heights [32, 32] as upstream reads them from the current game, which mirrors them north to south.
+
+        One cliff level is 2 cells high, 16 steps of the game's height image; that the lowest lies at 0 is assumed.
+        """
+        return (127.0 + 16.0 * self.levels[:, ::-1]) / 255.0
 
     def team(self, player: int) -> list[int]:
         """Rows of `UNITS` of one player's units, in order of creation."""
@@ -78,11 +94,12 @@ class MapInfo:
             ROW[spawn.unit] for spawn in self.spawns if spawn.player == player for _ in range(spawn.count)
         ]
 
-    @property
-    def max_reward(self) -> float:
-        """SMAC's reward before scaling for killing every enemy and winning."""
-        enemies = [UNITS[row] for row in self.team(2)]
-        return sum(unit.health + unit.shield for unit in enemies) + 10.0 * len(enemies) + 200.0
+
+def _levels(rows: list[str] | None) -> DoubleArray:
+    """Cliff levels [x, y]; a ramp (r) lies between levels 1 and 2."""
+    if rows is None:
+        return np.zeros((MAP_SIZE, MAP_SIZE))
+    return np.array([[1.5 if row[x] == "r" else float(row[x]) for row in rows] for x in range(MAP_SIZE)])
 
 
 def _pathable(rows: list[str]) -> BoolArray:
@@ -118,21 +135,8 @@ def load(name: str) -> MapInfo:
         unit_type_bits=row["unit_type_bits"],
         map_type=row["map_type"],
         spawns=tuple(Spawn(*spawn) for spawn in row["spawns"]),
+        enemy_order=EnemyOrder(row["enemy_order"]),
         enemy_goal=tuple((x, y) for x, y in row["enemy_goal"]),
         pathable=_pathable(row["unpathable_rows"]),
+        levels=_levels(row.get("cliff_levels")),
     )
-
-
-def start_positions(info: MapInfo, player: int) -> DoubleArray:
-    """Start positions [units, 2] of one player's units, in order of creation."""
-    points: list[tuple[float, float]] = []
-    placed: dict[tuple[float, float], int] = {}
-    for spawn in info.spawns:
-        if spawn.player != player:
-            continue
-        for _ in range(spawn.count):
-            n = placed.get((spawn.x, spawn.y), 0)
-            dx, dy = START_OFFSETS[n]
-            points.append((spawn.x + dx, spawn.y + dy))
-            placed[(spawn.x, spawn.y)] = n + 1
-    return np.array(points, dtype=np.float64)

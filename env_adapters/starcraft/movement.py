@@ -1,7 +1,7 @@
-"""Walking: a heading round standing units, then simultaneous steps that never press units deeper together.
+"""Walking: a heading round standing units, and the step that a unit proposes.
 
 Positions and steps are rounded to multiples of 1/4096 cell, as the real game's positions show. How units find
-their way round each other is our own rule; the real one is not published.
+their way round each other is our own rule; the real one is not published. Carrying steps out: crowd.py.
 """
 
 from __future__ import annotations
@@ -11,30 +11,46 @@ from typing import Final
 
 import numpy as np
 
-from env_adapters.api import BoolArray, DoubleArray
-from env_adapters.starcraft.combat import face
-from env_adapters.starcraft.jit import kernel
-from env_adapters.starcraft.stats import Stats
+from env_adapters.api import DoubleArray
+from env_adapters.starcraft.ground import first_corner
+from env_adapters.starcraft.jit import inlined, inner, kernel
+from env_adapters.starcraft.stats import MOVER, STEP_GAIN, STEP_MAX, TURN_COS, TURN_SIN
 from env_adapters.starcraft.table import (
-    HEALTH,
+    FACING_X,
+    FACING_Y,
+    GIRTH,
+    GOAL_X,
+    GOAL_Y,
+    HEAD_X,
+    HEAD_Y,
+    LAYER,
+    LOOK_IN,
     NEXT_X,
     NEXT_Y,
     ORDER,
     ORDER_IDLE,
     OWNER,
     SIDE,
+    STEP_LENGTH,
     TARGET,
     TYPE,
     WALKING,
     X,
     Y,
 )
+from env_adapters.starcraft.units import ARC_SLOP_DEG
 
-_GRID: Final = 4096.0
-_SLACK: Final = 2.0 / _GRID
+GRID: Final = 4096.0
+_ARC_COS: Final = cos(radians(ARC_SLOP_DEG))
+_SLACK: Final = 2.0 / GRID
 """Positions are rounded, so distances are compared with this tolerance."""
 _LOOK_AHEAD: Final = 1.5
 """Cells ahead in which a walking unit looks for standing units."""
+_LOOK_EVERY: Final = 4.0
+"""Game loops between two looks where others are near..."""
+_LOOK_RARELY: Final = 8.0
+"""...and where nobody is within `_LONELY` cells of touching."""
+_LONELY: Final = _LOOK_AHEAD + 3.0
 _TURNS: Final = 7
 _TURN_COS: Final = np.array([cos(radians(22.5 * k)) for k in range(_TURNS + 1)])
 _TURN_SIN: Final = np.array([sin(radians(22.5 * k)) for k in range(_TURNS + 1)])
@@ -44,184 +60,125 @@ _TURN_SIN: Final = np.array([sin(radians(22.5 * k)) for k in range(_TURNS + 1)])
 @kernel
 def snap(value: float) -> float:
     """Round to the grid of positions."""
-    return np.rint(value * _GRID) / _GRID
+    return np.rint(value * GRID) / GRID
 
 
-@kernel
-def walkable(pathable: BoolArray, x: float, y: float, clearance: float) -> bool:
-    """Whether a unit of this inner radius can stand here, tested at its four extremes."""
-    low_x, high_x = int(x - clearance), int(x + clearance)
-    low_y, high_y = int(y - clearance), int(y + clearance)
-    if low_x < 0 or low_y < 0 or high_x >= pathable.shape[0] or high_y >= pathable.shape[1]:
-        return False
-    column, row = int(x), int(y)
-    return bool(
-        pathable[low_x, row]
-        and pathable[high_x, row]
-        and pathable[column, low_y]
-        and pathable[column, high_y]
-    )
-
-
-@kernel
-def _pushable(game: DoubleArray, u: int, v: int) -> bool:
-    """Idle friends make room."""
-    return game[OWNER, u] == game[OWNER, v] and game[ORDER, v] == ORDER_IDLE and game[TARGET, v] < 0.0
-
-
-@kernel
-def _clear(game: DoubleArray, stats: Stats, u: int, dx: float, dy: float, ahead: float) -> bool:
-    """Whether no standing unit is in the way of `u` along the unit vector (dx, dy)."""
-    reach = ahead + stats.separation[int(game[TYPE, u])]
-    for v in range(game.shape[1]):
-        away_x, away_y = game[X, v] - game[X, u], game[Y, v] - game[Y, u]
-        far = reach + stats.separation[int(game[TYPE, v])]
-        if away_x * away_x + away_y * away_y >= far * far:
-            continue
-        if v == u or game[HEALTH, v] <= 0.0 or game[WALKING, v] > 0.0 or _pushable(game, u, v):
-            continue
-        along = away_x * dx + away_y * dy
-        aside = abs(away_x * dy - away_y * dx)
-        if along > 0.0 and aside < far - ahead - _SLACK:
-            return False
-    return True
-
-
-@kernel
-def _heading(
-    game: DoubleArray, stats: Stats, u: int, dx: float, dy: float, ahead: float
-) -> tuple[float, float]:
-    """The heading nearest to (dx, dy) that leads past the units standing in the way."""
-    if _clear(game, stats, u, dx, dy, ahead):
-        game[SIDE, u] = 0.0
-        return dx, dy
-    first = game[SIDE, u] if game[SIDE, u] != 0.0 else 1.0
-    for k in range(1, 2 * _TURNS + 1):
-        if game[SIDE, u] == 0.0:  # undecided: widen on both sides in turn
-            turn, side = (k + 1) // 2, first if k % 2 else -first
-        else:
-            turn, side = (k, first) if k <= _TURNS else (k - _TURNS, -first)
-        c, s = _TURN_COS[turn], _TURN_SIN[turn] * side
-        x, y = dx * c - dy * s, dx * s + dy * c
-        if _clear(game, stats, u, x, y, ahead):
-            game[SIDE, u] = side
-            return x, y
-    return dx, dy
-
-
-@kernel
-def walk(game: DoubleArray, stats: Stats, u: int, goal_x: float, goal_y: float) -> bool:
-    """Propose this loop's step of `u` towards a point (in NEXT_X, NEXT_Y); True when it gets there."""
+@inlined
+def face(game: DoubleArray, stats: DoubleArray, u: int, dx: float, dy: float) -> bool:
+    """Turn towards the unit vector (dx, dy) as far as one loop allows; True when a weapon may start."""
+    fx, fy = game[FACING_X, u], game[FACING_Y, u]
     kind = int(game[TYPE, u])
-    dx, dy = goal_x - game[X, u], goal_y - game[Y, u]
-    distance = sqrt(dx * dx + dy * dy)
-    if distance < 1.0 / _GRID or stats.step[kind] == 0.0:
+    turn_cos, turn_sin = stats[TURN_COS, kind], stats[TURN_SIN, kind]
+    if fx * dx + fy * dy >= turn_cos:
+        game[FACING_X, u], game[FACING_Y, u] = dx, dy
         return True
-    game[WALKING, u] = 1.0
-    dx, dy = _heading(game, stats, u, dx / distance, dy / distance, min(distance, _LOOK_AHEAD))
-    face(game, stats, u, dx, dy)
-    length = min(stats.step[kind], distance)
-    game[NEXT_X, u] = game[X, u] + snap(dx * length)
-    game[NEXT_Y, u] = game[Y, u] + snap(dy * length)
-    return distance <= stats.step[kind]
+    if fx * dy - fy * dx < 0.0:
+        turn_sin = -turn_sin
+    fx, fy = fx * turn_cos - fy * turn_sin, fx * turn_sin + fy * turn_cos
+    norm = sqrt(fx * fx + fy * fy)
+    game[FACING_X, u], game[FACING_Y, u] = fx / norm, fy / norm
+    return (fx * dx + fy * dy) / norm >= _ARC_COS
 
 
-@kernel
-def _give_way(game: DoubleArray, stats: Stats, v: int, dx: float, dy: float, pathable: BoolArray) -> bool:
-    """Move the idle unit `v` by (dx, dy) if the ground allows."""
-    x, y = snap(game[NEXT_X, v] + dx), snap(game[NEXT_Y, v] + dy)
-    if not walkable(pathable, x, y, stats.inner[int(game[TYPE, v])]):
-        return False
-    game[NEXT_X, v], game[NEXT_Y, v] = x, y
-    return True
-
-
-@kernel
-def _touch(game: DoubleArray, stats: Stats, u: int, v: int) -> float:
-    """Distance at which `u` and `v` touch."""
-    return stats.separation[int(game[TYPE, u])] + stats.separation[int(game[TYPE, v])]
-
-
-@kernel
-def _apart(game: DoubleArray, stats: Stats, u: int, v: int, dx: float, dy: float) -> bool:
-    """Whether units (dx, dy) away from each other do not even touch."""
-    touch = _touch(game, stats, u, v)
-    return dx * dx + dy * dy >= touch * touch
-
-
-@kernel
-def _allowed_gap(game: DoubleArray, stats: Stats, u: int, v: int) -> float:
-    """Least distance that `u` and `v` may have after this loop: touching, or as deep as they are now."""
-    dx, dy = game[X, u] - game[X, v], game[Y, u] - game[Y, v]
-    return min(_touch(game, stats, u, v), sqrt(dx * dx + dy * dy))
-
-
-@kernel
-def _settle(game: DoubleArray, stats: Stats, u: int, pathable: BoolArray) -> None:
-    """Correct the step that `u` proposes: out of other units and off unwalkable ground, or no step at all."""
+@inlined
+def _obstacles(game: DoubleArray, u: int, target: int, dx: float, dy: float, ahead: float) -> int:
+    """How many standing units are in the way of `u` along the unit vector (dx, dy): not its target, nor idle friends."""
+    x, y, girth, layer, owner = game[X, u], game[Y, u], game[GIRTH, u], game[LAYER, u], game[OWNER, u]
+    blocked = 0
     for v in range(game.shape[1]):
-        if v == u or game[HEALTH, v] <= 0.0:
-            continue
-        dx, dy = game[NEXT_X, u] - game[NEXT_X, v], game[NEXT_Y, u] - game[NEXT_Y, v]
-        if _apart(game, stats, u, v, dx, dy):
-            continue
-        gap = _allowed_gap(game, stats, u, v)
-        distance = sqrt(dx * dx + dy * dy)
-        if distance >= gap - _SLACK or distance < 1e-6:
-            continue
-        push = (gap - distance) / distance
-        if _pushable(game, u, v) and _give_way(game, stats, v, -dx * push, -dy * push, pathable):
-            continue
-        game[NEXT_X, u], game[NEXT_Y, u] = (
-            snap(game[NEXT_X, u] + dx * push),
-            snap(game[NEXT_Y, u] + dy * push),
+        ax, ay = game[X, v] - x, game[Y, v] - y
+        touch = girth + game[GIRTH, v]
+        far = ahead + touch
+        solid = game[WALKING, v] == 0.0 and (
+            game[OWNER, v] != owner or game[ORDER, v] != ORDER_IDLE or game[TARGET, v] >= 0.0
         )
-    inner = stats.inner[int(game[TYPE, u])]
-    x, y = game[NEXT_X, u], game[NEXT_Y, u]
-    if not walkable(pathable, x, y, inner):
-        if walkable(pathable, x, game[Y, u], inner):
-            game[NEXT_Y, u] = game[Y, u]
-        elif walkable(pathable, game[X, u], y, inner):
-            game[NEXT_X, u] = game[X, u]
-        else:
-            game[NEXT_X, u], game[NEXT_Y, u] = game[X, u], game[Y, u]
+        hit = (
+            ax * ax + ay * ay < far * far
+            and ax * dx + ay * dy > 0.0
+            and abs(ax * dy - ay * dx) < touch - _SLACK
+        )
+        if solid and hit and game[GIRTH, v] > 0.0 and game[LAYER, v] == layer and v != target:
+            blocked += 1
+    return blocked
 
 
-@kernel
-def _collides(game: DoubleArray, stats: Stats, u: int) -> bool:
+@inlined
+def _neighbours(game: DoubleArray, u: int) -> int:
+    """How many units of the same layer are near enough to matter within the next loops, `u` included."""
+    x, y, girth, layer = game[X, u], game[Y, u], game[GIRTH, u], game[LAYER, u]
+    near = 0
     for v in range(game.shape[1]):
-        if v == u or game[HEALTH, v] <= 0.0:
-            continue
-        dx, dy = game[NEXT_X, u] - game[NEXT_X, v], game[NEXT_Y, u] - game[NEXT_Y, v]
-        if _apart(game, stats, u, v, dx, dy):
-            continue
-        gap = _allowed_gap(game, stats, u, v) - 2.0 * _SLACK
-        if dx * dx + dy * dy < gap * gap:
-            return True
-    return False
+        ax, ay = game[X, v] - x, game[Y, v] - y
+        far = _LONELY + girth + game[GIRTH, v]
+        if ax * ax + ay * ay < far * far and game[GIRTH, v] > 0.0 and game[LAYER, v] == layer:
+            near += 1
+    return near
 
 
-@kernel
-def _moving(game: DoubleArray, u: int) -> bool:
-    return game[NEXT_X, u] != game[X, u] or game[NEXT_Y, u] != game[Y, u]
+@inner
+def _detour(game: DoubleArray, u: int, target: int, dx: float, dy: float, ahead: float) -> None:
+    """Choose the free heading nearest to (dx, dy), on the side the unit has begun to walk round, if any."""
+    side = game[SIDE, u]
+    game[HEAD_X, u], game[HEAD_Y, u] = dx, dy
+    for k in range(1, 2 * _TURNS + 1):
+        if side == 0.0:  # undecided: widen on both sides in turn, left first
+            turn, sign = (k + 1) // 2, 1.0 if k % 2 else -1.0
+        else:
+            turn, sign = (k, side) if k <= _TURNS else (k - _TURNS, -side)
+        c, s = _TURN_COS[turn], _TURN_SIN[turn] * sign
+        x, y = dx * c - dy * s, dx * s + dy * c
+        if _obstacles(game, u, target, x, y, ahead) == 0:
+            game[SIDE, u], game[HEAD_X, u], game[HEAD_Y, u] = sign, x, y
+            return
 
 
-@kernel
-def move_together(game: DoubleArray, stats: Stats, pathable: BoolArray) -> None:
-    """Carry out the steps that all units proposed in this loop.
+@inlined
+def _look(game: DoubleArray, u: int, target: int, dx: float, dy: float, ahead: float) -> None:
+    """Look for a free way; the next look is due in LOOK_IN game loops."""
+    if _neighbours(game, u) <= 1:
+        game[LOOK_IN, u], game[SIDE, u] = _LOOK_RARELY, 0.0
+        return
+    game[LOOK_IN, u] = _LOOK_EVERY
+    if _obstacles(game, u, target, dx, dy, ahead) == 0:
+        game[SIDE, u] = 0.0
+    else:
+        _detour(game, u, target, dx, dy, ahead)
 
-    A unit that would still press into another stays where it is; that may block others, so the check is
-    repeated until nobody is pressed. Where nobody moves, nobody is.
+
+@inlined
+def _speed_up(game: DoubleArray, stats: DoubleArray, u: int) -> float:
+    """Cells that `u` covers in this loop; units with a slow acceleration gain speed while they walk."""
+    kind = int(game[TYPE, u])
+    length = min(stats[STEP_MAX, kind], game[STEP_LENGTH, u] + stats[STEP_GAIN, kind])
+    game[STEP_LENGTH, u] = length
+    return length
+
+
+@inlined
+def walk(game: DoubleArray, stats: DoubleArray, ways: np.ndarray, u: int, target: int) -> None:
+    """Propose this loop's step of `u` towards its target, or with target -1 the goal of its order.
+
+    The step stands in NEXT_X, NEXT_Y; being at the goal ends the order.
     """
-    for u in range(game.shape[1]):
-        if _moving(game, u):
-            _settle(game, stats, u, pathable)
-    settled = False
-    while not settled:
-        settled = True
-        for u in range(game.shape[1]):
-            if _moving(game, u) and game[HEALTH, u] > 0.0 and _collides(game, stats, u):
-                game[NEXT_X, u], game[NEXT_Y, u] = game[X, u], game[Y, u]
-                settled = False
-    for u in range(game.shape[1]):
-        game[X, u], game[Y, u] = game[NEXT_X, u], game[NEXT_Y, u]
+    goal_x = game[X, target] if target >= 0 else game[GOAL_X, u]
+    goal_y = game[Y, target] if target >= 0 else game[GOAL_Y, u]
+    x, y = goal_x, goal_y
+    if ways.shape[0] > 0 and stats[MOVER, int(game[TYPE, u])] == 0.0:
+        x, y = first_corner(ways, game[X, u], game[Y, u], goal_x, goal_y)
+    dx, dy = x - game[X, u], y - game[Y, u]
+    distance = sqrt(dx * dx + dy * dy)
+    step = _speed_up(game, stats, u)
+    if distance >= 1.0 / GRID and step > 0.0:
+        game[WALKING, u] = 1.0
+        dx, dy = dx / distance, dy / distance
+        if game[LOOK_IN, u] <= 0.0:
+            _look(game, u, target, dx, dy, min(distance, _LOOK_AHEAD))
+        game[LOOK_IN, u] -= 1.0
+        if game[SIDE, u] != 0.0:
+            dx, dy = game[HEAD_X, u], game[HEAD_Y, u]
+        face(game, stats, u, dx, dy)
+        length = min(step, distance)
+        game[NEXT_X, u] = game[X, u] + snap(dx * length)
+        game[NEXT_Y, u] = game[Y, u] + snap(dy * length)
+    if target < 0 and distance <= step and game[SIDE, u] == 0.0 and x == goal_x and y == goal_y:
+        game[ORDER, u] = ORDER_IDLE

@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any, Final
 
-import numpy as np
-
-from env_adapters.api import (
-    ActionArray,
-    BoolArray,
-    DoubleArray,
-    FloatArray,
-    IntArray,
-    RenderState,
-    TeamSpec,
-    VectorEnv,
-    VectorStep,
-    check_joint_actions,
-    unavailable_action,
-)
-from env_adapters.snapshots import digest, pack, unpack
-from env_adapters.starcraft import engine, maps, smac_layer, smac_reward
+from env_adapters.api import BoolArray, FloatArray, IntArray, TeamSpec, VectorEnv
+from env_adapters.errors import InvalidValueError, unknown_name
+from env_adapters.starcraft import maps, omiga_layer, smac_layer, smac_options
+from env_adapters.starcraft.battle import ENGINE_ID, BattleVectorEnv
+from env_adapters.starcraft.script import make_script
+from env_adapters.starcraft.smac_options import SmacOptions
+from env_adapters.starcraft.smac_reward import smac_rules
 from env_adapters.starcraft.smac_step import (
-    Batch,
-    first_unavailable,
-    observe_games,
-    reset_games,
+    begin_games,
+    clear_games,
+    look_at_games,
+    new_batch,
+    omiga_state_games,
     state_games,
     step_games,
 )
-from env_adapters.starcraft.stats import unit_stats
-from env_adapters.starcraft.table import (
-    FACING_X,
-    FACING_Y,
-    HEALTH,
-    N_FIELDS,
-    OWNER,
-    SHIELD,
-    SHOT_AT,
-    TARGET,
-    TYPE,
-    X,
-    Y,
-)
-from env_adapters.starcraft.units import UNITS
+from env_adapters.starcraft.spawns import start_table
+from env_adapters.starcraft.table import N_FIELDS
 
-ENGINE_ID: Final = f"{engine.ENGINE}/{engine.BUILD}"
-ACTION_NAMES: Final = ("no-op", "stop", "north", "south", "east", "west")
-"""Names of the fixed actions; action 6 + e attacks enemy e (a Medivac heals ally e)."""
-
-_UNIT_IDS: Final = np.array([unit.id for unit in UNITS], dtype=np.int64)
+LAYOUTS: Final = (smac_options.LAYOUT, omiga_layer.LAYOUT)
+"""Layouts that a map can be played in."""
 
 
 def make_vector(scenario_id: str, name: str, n_games: int, **options: Any) -> VectorEnv:
@@ -59,16 +32,7 @@ def make_vector(scenario_id: str, name: str, n_games: int, **options: Any) -> Ve
     return SmacVectorEnv(scenario_id, maps.load(name), n_games, **options)
 
 
-def _episode_generators(episode_seeds: IntArray) -> np.ndarray:
-    """One 64-bit generator state per game [B, 1], spread by SeedSequence so that near seeds are unrelated."""
-    states = [
-        np.random.SeedSequence([int(seed), engine.BUILD]).generate_state(1, np.uint64)
-        for seed in episode_seeds
-    ]
-    return np.array(states, dtype=np.uint64)
-
-
-class SmacVectorEnv(VectorEnv):
+class SmacVectorEnv(BattleVectorEnv):
     """B games of one map.
 
     Args:
@@ -76,7 +40,13 @@ class SmacVectorEnv(VectorEnv):
         info: the map.
         n_games: B.
         n_threads: threads that share the games of one call; results do not depend on it.
-        signed_reward: let the agents' own losses count against them; for training, never for results.
+        layout: one of `LAYOUTS`.
+        options: fields of `SmacOptions`. Those that change features change the layout's id; `smac-v1-omiga` has
+            its own features and takes none of them.
+
+    Raises:
+        UnknownNameError: no such layout or option.
+        InvalidValueError: an option's value makes no sense, or an option does not go with the layout.
     """
 
     def __init__(
@@ -85,178 +55,82 @@ class SmacVectorEnv(VectorEnv):
         info: maps.MapInfo,
         n_games: int,
         n_threads: int = 1,
-        signed_reward: bool = False,
+        layout: str = smac_options.LAYOUT,
+        **options: Any,
     ) -> None:
         self.map = info
-        self.n_games = n_games
-        self._layer = smac_layer.make_layer(info, signed_reward)
-        self._stats = unit_stats()
-        observation_size, state_size, n_actions = smac_layer.sizes(self._layer)
-        self.spec = TeamSpec(
+        parsed = SmacOptions.parse(**options)
+        self._rules = smac_rules(info, parsed)
+        self._omiga = layout == omiga_layer.LAYOUT
+        if self._omiga:
+            self._layer = omiga_layer.make_omiga_layer(info)
+            sizes = omiga_layer.omiga_sizes(self._layer)
+            if parsed.layout_id != smac_options.LAYOUT:
+                raise InvalidValueError(
+                    f"layout {layout} has fixed features; leave out the obs_ and state_ options"
+                )
+        else:
+            if layout not in (smac_options.LAYOUT, parsed.layout_id):
+                raise unknown_name("layout", layout, LAYOUTS, "the layouts of SMAC v1")
+            self._layer = smac_layer.make_layer(info, parsed)
+            sizes = smac_layer.sizes(self._layer)
+            layout = parsed.layout_id
+        n, m = self._layer.n_allies, self._layer.n_enemies
+        spec = TeamSpec(
             scenario=scenario_id,
-            layout=smac_layer.LAYOUT,
+            layout=layout,
             engine=ENGINE_ID,
-            n_agents=self._layer.n_allies,
-            observation_size=observation_size,
-            state_size=state_size,
+            n_agents=n,
+            observation_size=sizes.observation,
+            state_size=sizes.state,
             action_kind="discrete",
-            action_size=n_actions,
+            action_size=sizes.actions,
             episode_limit=info.episode_limit,
             has_win=True,
         )
-        self._start = _start_table(info)
-        self._goal = np.array(info.enemy_goal[0], dtype=np.float64)
-        self._reward_unit = info.max_reward / smac_reward.REWARD_SCALE
-        self._batch = self._allocate()
-        self._available = np.zeros((n_games, self.spec.n_agents, n_actions), dtype=np.bool_)
-        self._observations = np.zeros((n_games, self.spec.n_agents, observation_size), dtype=np.float32)
-        self._pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
-        bounds = np.linspace(0, n_games, n_threads + 1).astype(int)
-        self._shares = [slice(low, high) for low, high in pairwise(bounds)]
+        batch = new_batch(n_games, N_FIELDS, n, m)
+        super().__init__(spec, batch, info.pathable, info.cells, info.ways, n_threads)
+        self._heuristic = int(parsed.heuristic_ai) * (1 + int(parsed.heuristic_rest))
+        self._heights = info.terrain_height
+        self._script = make_script(info)
+        self._start = start_table(info)
+        self._batch.table[:] = self._start
 
-    def _allocate(self) -> Batch:
-        n_games, n_units = self.n_games, self._start.shape[1]
-        return Batch(
-            table=np.repeat(self._start[None], n_games, axis=0),
-            generators=np.zeros((n_games, 1), dtype=np.uint64),
-            counted=np.zeros((n_games, n_units), dtype=np.bool_),
-            last_actions=np.full((n_games, self.spec.n_agents), -1, dtype=np.int64),
-            steps=np.zeros(n_games, dtype=np.int64),
-            codes=np.full(n_games, smac_reward.ONGOING, dtype=np.int64),
-            rewards=np.zeros(n_games, dtype=np.float64),
-        )
+    def _begin(self, games: IntArray, episode_seeds: IntArray) -> None:
+        self._batch.table[games] = self._start
+        clear_games(self._batch, games)
+        begin_games(self._batch, self._stats, self._script, games)
 
-    def reset(self, episode_seeds: IntArray, games: IntArray | None = None) -> VectorStep:
-        """Start episodes: teams at their start points, random facings, the enemy ordered to attack-move."""
-        chosen = (
-            np.arange(self.n_games, dtype=np.int64) if games is None else np.asarray(games, dtype=np.int64)
-        )
-        if len(chosen) != len(episode_seeds):
-            raise ValueError(f"{len(episode_seeds)} episode seeds for {len(chosen)} games")
-        self._batch.generators[chosen] = _episode_generators(episode_seeds)
-        reset_games(self._batch, self._start, self._goal, chosen)
-        return self._look(chosen)
-
-    def _look(self, games: IntArray) -> VectorStep:
-        observe_games(self._batch, self._layer, self.map.pathable, games, self._available, self._observations)
-        return self._result()
-
-    def step(self, joint_actions: ActionArray) -> VectorStep:
-        """Advance running games by 8 game loops; ActionError names the first action that is not available."""
-        check_joint_actions(joint_actions, self.spec, self.n_games)
-        actions = np.ascontiguousarray(joint_actions, dtype=np.int64)
-        running = (self._batch.codes == smac_reward.ONGOING) & (self._batch.steps < self.spec.episode_limit)
-        self._check_available(actions, running)
-        if self._pool is None:
-            self._play(actions, running, slice(None))
-        else:
-            list(self._pool.map(lambda share: self._play(actions, running, share), self._shares))
-        return self._result()
-
-    def _play(self, actions: IntArray, running: BoolArray, share: slice) -> None:
+    def _advance(self, running: BoolArray, actions: IntArray, share: slice) -> None:
         step_games(
-            Batch._make(array[share] for array in self._batch),
+            self._share(share),
             self._layer,
+            self._rules,
             self._stats,
+            self._cells,
+            self._ways,
+            self._heuristic,
             self.map.pathable,
-            self._reward_unit,
-            running[share],
-            actions[share],
+            self._heights,
+            running,
+            actions,
             self._available[share],
             self._observations[share],
         )
 
-    def compile_step(self) -> None:
-        """Compile the step kernel without playing: no game of the batch runs."""
-        actions = np.ones((self.n_games, self.spec.n_agents), dtype=np.int64)
-        self._play(actions, np.zeros(self.n_games, dtype=np.bool_), slice(None))
-
-    def _check_available(self, actions: IntArray, running: BoolArray) -> None:
-        index = first_unavailable(actions, self._available, running)
-        if index < 0:
-            return
-        game, agent = divmod(index, self.spec.n_agents)
-        mask, step = self._available[game, agent], int(self._batch.steps[game])
-        raise unavailable_action(int(actions[game, agent]), agent, game, step, mask, self.spec)
-
-    def _result(self) -> VectorStep:
-        batch = self._batch
-        terminated = batch.codes != smac_reward.ONGOING
-        return VectorStep(
-            self._observations.copy(),
-            self._available.copy(),
-            batch.rewards.copy(),
-            terminated,
-            ~terminated & (batch.steps >= self.spec.episode_limit),
-            {"won": batch.codes == smac_reward.WON, "steps": batch.steps.copy()},
+    def _look(self, begun: BoolArray) -> None:
+        look_at_games(
+            self._batch,
+            self._layer,
+            self.map.pathable,
+            self._heights,
+            begun,
+            self._available,
+            self._observations,
         )
 
-    def state(self) -> FloatArray:
-        """Global states [B, S]."""
-        out = np.empty((self.n_games, self.spec.state_size), dtype=np.float32)
-        state_games(self._batch, self._layer, out)
-        return out
-
-    def snapshot(self) -> bytes:
-        """Every game, its random generator included."""
-        return pack(f"smac:{self.n_games}", self.spec, self._batch._asdict())
-
-    def restore(self, snapshot: bytes) -> VectorStep:
-        """Return to a snapshot of the same map, engine build and batch size."""
-        arrays = unpack(f"smac:{self.n_games}", self.spec, snapshot)
-        for name, array in self._batch._asdict().items():
-            array[:] = arrays[name]
-        return self._look(np.arange(self.n_games, dtype=np.int64))
-
-    def state_hash(self, game: int) -> str:
-        """Hex digest of everything that decides the future of one game."""
-        # The reward of the last step decides nothing; it would change when an ended game is stepped on.
-        return digest(
-            {name: array[game] for name, array in self._batch._asdict().items() if name != "rewards"}
-        )
-
-    def render_state(self, game: int) -> RenderState:
-        """The unit table of one game in the units a renderer wants."""
-        table = self._batch.table[game]
-        kinds = table[TYPE].astype(np.int64)
-        arrays = {
-            "type": _UNIT_IDS[kinds],
-            "owner": table[OWNER].astype(np.int64),
-            "x": table[X].copy(),
-            "y": table[Y].copy(),
-            "facing": np.arctan2(table[FACING_Y], table[FACING_X]),
-            "health": table[HEALTH].copy(),
-            "shield": table[SHIELD].copy(),
-            "health_max": self._stats.health[kinds],
-            "shield_max": self._stats.shield[kinds],
-            "radius": self._stats.radius[kinds],
-            "shot_at": table[SHOT_AT].astype(np.int64),
-            "pathable": self.map.pathable.copy(),
-            "step": np.array(self._batch.steps[game]),
-            "agent_action": self._batch.last_actions[game].copy(),
-            "time_limit": np.array(self.spec.episode_limit),
-        }
-        return RenderState("starcraft", self.spec.scenario, arrays)
-
-    def close(self) -> None:
-        """Stop the worker threads."""
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
-
-
-def _start_table(info: maps.MapInfo) -> DoubleArray:
-    """The unit table at the start of an episode [N_FIELDS, U]; each side sorted as SMAC sorts agents."""
-    columns = []
-    for player in (1, 2):
-        positions = maps.start_positions(info, player)
-        rows = info.team(player)
-        order = sorted(range(len(rows)), key=lambda i: (UNITS[rows[i]].name, *positions[i]))
-        for i in order:
-            unit = UNITS[rows[i]]
-            column = np.zeros(N_FIELDS)
-            column[[TYPE, OWNER, X, Y]] = rows[i], player, *positions[i]
-            column[[HEALTH, SHIELD]] = unit.health, unit.shield
-            column[[TARGET, SHOT_AT]] = -1.0
-            columns.append(column)
-    return np.stack(columns, axis=1)
+    def _fill_state(self, out: FloatArray) -> None:
+        if self._omiga:
+            omiga_state_games(self._batch, self._layer, self._available, out)
+        else:
+            state_games(self._batch, self._layer, self._observations, out)

@@ -1,8 +1,7 @@
-"""The SMAC v1 layer: availability, observation and state, computed from a unit table.
+"""The SMAC v1 layer: what a map and its options make of a unit table, and the global state.
 
-The numbers agree with the upstream environment element by element (float32 of double arithmetic), tested
-on tables recorded from it. Sections named below are those of upstream's behaviour: move features,
-enemies, allies, own features; health and cooldown ratios. Rewards: smac_reward.
+Every number agrees bit for bit with upstream (oxwhirl/smac d6aab33): double arithmetic in upstream's order,
+rounded once to float32. Observations and available actions: smac_look. Rewards: smac_reward.
 """
 
 from __future__ import annotations
@@ -11,23 +10,40 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from env_adapters.api import BoolArray, DoubleArray, FloatArray, IntArray
-from env_adapters.starcraft.jit import kernel
+from env_adapters.api import DoubleArray, FloatArray, IntArray
+from env_adapters.starcraft.jit import inner, kernel
 from env_adapters.starcraft.maps import MAP_SIZE, PLAYABLE_WIDTH, MapInfo
-from env_adapters.starcraft.table import COOLDOWN, ENERGY, HEALTH, SHIELD, TYPE, X, Y, distance_between
+from env_adapters.starcraft.smac_options import SmacOptions
+from env_adapters.starcraft.table import COOLDOWN, ENERGY, HEALTH, SHIELD, TYPE, X, Y
 from env_adapters.starcraft.units import ROW, UNITS
 
-LAYOUT: Final = "smac-v1"
-"""Observation layout id of this layer with default options."""
 N_FIXED_ACTIONS: Final = 6
 """no-op, stop, north, south, east, west; then one action per target."""
 SIGHT: Final = 9.0
+"""Cells an agent sees, between centres, exclusive; also the unit of relative positions."""
 SHOOT_RANGE: Final = 6.0
+"""Cells within which targets are available, between centres, inclusive."""
 MOVE_AMOUNT: Final = 2.0
 """Cells that a move order asks for."""
 MEDIVAC: Final = ROW["Medivac"]
 """Row of the Medivac in `UNITS`."""
-_CENTRE: Final = MAP_SIZE / 2.0
+CENTRE: Final = MAP_SIZE / 2.0
+"""Both coordinates of the point from which states measure positions."""
+N_MOVES: Final = 4
+"""Move bits of an observation."""
+N_PATHING: Final = 8
+"""Cells of obs_pathing_grid."""
+N_HEIGHTS: Final = 9
+"""Cells of obs_terrain_height: those of obs_pathing_grid and the agent's own."""
+HEALTH_MAX: Final = 0
+"""Row of `Layer.types`; so are the next four."""
+SHIELD_MAX: Final = 1
+COOLDOWN_MAX: Final = 2
+"""Divisor of the weapon cooldown in the state, in loops; of the energy for the Medivac."""
+ALLY_BIT: Final = 3
+"""Position of an ally's type in the type one-hot."""
+ENEMY_BIT: Final = 4
+"""Position of an enemy's type in the type one-hot."""
 _ALLY_BITS: Final = {
     "stalkers_and_zealots": ("Stalker", "Zealot"),
     "colossi_stalkers_zealots": ("Colossus", "Stalker", "Zealot"),
@@ -38,194 +54,193 @@ _ENEMY_BITS: Final = {**_ALLY_BITS, "stalkers_and_zealots": ("Zealot", "Stalker"
 """Upstream numbers the enemy's Zealot before its Stalker on these maps, unlike the agents' own."""
 
 
-class Layer(NamedTuple):
-    """Everything the kernels need to know about a map, as scalars and arrays."""
+class Blocks(NamedTuple):
+    """Where the parts of an observation [D] begin, and how wide one row of them is."""
 
+    moves: int
+    """Four move bits, then pathing and heights if asked for."""
+    enemies: int
+    enemy_width: int
+    allies: int
+    ally_width: int
+    own: int
+    """[health?, shield?, type one-hot?] of the agent itself.
+
+    An ally's row ends with the same features of it, health only with obs_all_health, and its last action."""
+    size: int
+    """D"""
+
+
+class Layer(NamedTuple):
+    """Everything the kernels need to know about a map and its options."""
+
+    blocks: Blocks
     n_allies: int
     n_enemies: int
+    episode_limit: int
     ally_shields: bool
     enemy_shields: bool
     type_bits: int
-    signed_reward: bool
-    """Whether the agents' own losses count against them (upstream's reward_only_positive=False)."""
     heals: bool
     """Whether Medivacs heal allies through their target actions (map type MMM)."""
-    ally_bit: np.ndarray
-    """int64[unit rows], position in the type one-hot."""
-    enemy_bit: np.ndarray
-    health_max: DoubleArray
-    """[unit rows]"""
-    shield_max: DoubleArray
-    cooldown_max: DoubleArray
+    all_health: bool
+    own_health: bool
+    last_action: bool
+    """Whether observations tell the allies' last actions."""
+    pathing: bool
+    heights: bool
+    timestep: bool
+    identity: bool
+    """Whether own features carry [1, 0, 0, 0] before, and last action and agent one-hot behind (OMIGA)."""
+    observations_as_state: bool
+    state_last_action: bool
+    state_timestep: bool
+    types: DoubleArray
+    """[5, unit rows]: HEALTH_MAX, SHIELD_MAX, COOLDOWN_MAX of each type, and its ALLY_BIT and ENEMY_BIT."""
 
 
-def make_layer(info: MapInfo, signed_reward: bool = False) -> Layer:
-    """Collect what the kernels need of a map."""
-    bits = np.zeros((2, len(UNITS)), dtype=np.int64)
-    for side, names in enumerate((_ALLY_BITS, _ENEMY_BITS)):
+class Sizes(NamedTuple):
+    """Lengths of a layout's vectors, and the lengths that upstream's size functions report.
+
+    They differ with `obs_timestep_number`: upstream forgets the unused zero before the timestep.
+    """
+
+    observation: int
+    state: int
+    actions: int
+    reported_observation: int
+    reported_state: int
+
+
+def _blocks(info: MapInfo, options: SmacOptions) -> Blocks:
+    n, m, bits = len(info.team(1)), len(info.team(2)), info.unit_type_bits
+    ally_health = 1 + int(info.ally_race == "P")
+    enemy_health = 1 + int(info.enemy_race == "P")
+    enemy_width = 4 + bits + (enemy_health if options.obs_all_health else 0)
+    ally_width = 4 + bits + (ally_health if options.obs_all_health else 0)
+    if options.obs_last_action:
+        ally_width += N_FIXED_ACTIONS + m
+    enemies = N_MOVES + N_PATHING * options.obs_pathing_grid + N_HEIGHTS * options.obs_terrain_height
+    allies = enemies + m * enemy_width
+    own = allies + (n - 1) * ally_width
+    own_width = bits + (ally_health if options.obs_own_health else 0)
+    timestep = 2 if options.obs_timestep_number else 0
+    return Blocks(0, enemies, enemy_width, allies, ally_width, own, own + own_width + timestep)
+
+
+def _types(info: MapInfo) -> DoubleArray:
+    table = np.zeros((5, len(UNITS)))
+    table[HEALTH_MAX] = [unit.health for unit in UNITS]
+    table[SHIELD_MAX] = [unit.shield for unit in UNITS]
+    table[COOLDOWN_MAX] = [unit.smac_cooldown_max for unit in UNITS]
+    for side, names in ((ALLY_BIT, _ALLY_BITS), (ENEMY_BIT, _ENEMY_BITS)):
         for position, name in enumerate(names.get(info.map_type, ())):
-            bits[side, ROW[name]] = position
+            table[side, ROW[name]] = position
+    return table
+
+
+def make_layer(info: MapInfo, options: SmacOptions) -> Layer:
+    """Collect what the kernels need of a map and the options (those of the reward go to `smac_reward`)."""
     return Layer(
+        blocks=_blocks(info, options),
         n_allies=len(info.team(1)),
         n_enemies=len(info.team(2)),
+        episode_limit=info.episode_limit,
         ally_shields=info.ally_race == "P",
         enemy_shields=info.enemy_race == "P",
         type_bits=info.unit_type_bits,
-        signed_reward=signed_reward,
         heals=info.map_type == "MMM",
-        ally_bit=bits[0],
-        enemy_bit=bits[1],
-        health_max=np.array([unit.health for unit in UNITS], dtype=np.float64),
-        shield_max=np.array([unit.shield for unit in UNITS], dtype=np.float64),
-        cooldown_max=np.array([unit.smac_cooldown_max for unit in UNITS], dtype=np.float64),
+        all_health=options.obs_all_health,
+        own_health=options.obs_own_health,
+        last_action=options.obs_last_action,
+        pathing=options.obs_pathing_grid,
+        heights=options.obs_terrain_height,
+        timestep=options.obs_timestep_number,
+        identity=False,
+        observations_as_state=options.obs_instead_of_state,
+        state_last_action=options.state_last_action,
+        state_timestep=options.state_timestep_number,
+        types=_types(info),
     )
 
 
-def sizes(layer: Layer) -> tuple[int, int, int]:
-    """(observation size D, state size S, number of actions A)."""
+def sizes(layer: Layer) -> Sizes:
+    """Lengths of the vectors of a layer made by `make_layer`."""
     n, m, bits = layer.n_allies, layer.n_enemies, layer.type_bits
-    ally, enemy = int(layer.ally_shields), int(layer.enemy_shields)
     actions = N_FIXED_ACTIONS + m
-    observation = 4 + m * (5 + enemy + bits) + (n - 1) * (5 + ally + bits) + 1 + ally + bits
-    state = n * (4 + ally + bits) + m * (3 + enemy + bits) + n * actions
-    return observation, state, actions
+    observation = layer.blocks.size
+    reported = observation - int(layer.timestep)
+    if layer.observations_as_state:
+        return Sizes(observation, n * observation, actions, reported, n * reported)
+    state = n * (4 + int(layer.ally_shields) + bits) + m * (3 + int(layer.enemy_shields) + bits)
+    state += n * actions * layer.state_last_action + int(layer.state_timestep)
+    return Sizes(observation, state, actions, reported, state)
 
 
 @kernel
-def _pathable_at(pathable: BoolArray, x: float, y: float) -> bool:
-    """Coordinates are cut towards zero, as upstream's int() does."""
-    column, row = int(x), int(y)
-    return 0 <= column < pathable.shape[0] and 0 <= row < pathable.shape[1] and bool(pathable[column, row])
-
-
-@kernel
-def available_actions(game: DoubleArray, layer: Layer, pathable: BoolArray, out: BoolArray) -> None:
-    """Fill the action masks of one game, bool[N, A]."""
-    n = layer.n_allies
-    reach = MOVE_AMOUNT / 2.0
-    for a in range(n):
-        for k in range(out.shape[1]):
-            out[a, k] = False
-        if game[HEALTH, a] <= 0.0:
-            out[a, 0] = True
-            continue
-        x, y = game[X, a], game[Y, a]
-        out[a, 1] = True
-        out[a, 2] = _pathable_at(pathable, x, y + reach)
-        out[a, 3] = _pathable_at(pathable, x, y - reach)
-        out[a, 4] = _pathable_at(pathable, x + reach, y)
-        out[a, 5] = _pathable_at(pathable, x - reach, y)
-        if layer.heals and int(game[TYPE, a]) == MEDIVAC:
-            for t in range(n):
-                if int(game[TYPE, t]) != MEDIVAC and game[HEALTH, t] > 0.0:
-                    out[a, N_FIXED_ACTIONS + t] = distance_between(game, a, t) <= SHOOT_RANGE
-            continue
-        for e in range(layer.n_enemies):
-            if game[HEALTH, n + e] > 0.0:
-                out[a, N_FIXED_ACTIONS + e] = distance_between(game, a, n + e) <= SHOOT_RANGE
-
-
-@kernel
-def _health_ratio(game: DoubleArray, layer: Layer, u: int) -> float:
-    return game[HEALTH, u] / layer.health_max[int(game[TYPE, u])]
-
-
-@kernel
-def _shield_and_type(
-    game: DoubleArray, layer: Layer, u: int, shields: bool, bits: np.ndarray, out: FloatArray, at: int
+def global_state(
+    game: DoubleArray,
+    layer: Layer,
+    observations: FloatArray,
+    last_actions: IntArray,
+    step: int,
+    out: FloatArray,
 ) -> None:
-    """Write [shield ratio?, type one-hot?] of one unit from index `at` on."""
-    kind = int(game[TYPE, u])
-    if shields:
-        out[at] = game[SHIELD, u] / layer.shield_max[kind]
-        at += 1
-    if layer.type_bits > 0:
-        out[at + bits[kind]] = 1.0
+    """Fill the global state of one game.
 
-
-@kernel
-def _seen(
-    game: DoubleArray, layer: Layer, a: int, u: int, first: float, distance: float, out: FloatArray, at: int
-) -> None:
-    """Write [first, distance, dx, dy, health ratio] of a unit in sight, distances in units of the sight range."""
-    out[at] = first
-    out[at + 1] = distance / SIGHT
-    out[at + 2] = (game[X, u] - game[X, a]) / SIGHT
-    out[at + 3] = (game[Y, u] - game[Y, a]) / SIGHT
-    out[at + 4] = _health_ratio(game, layer, u)
-
-
-@kernel
-def observe(game: DoubleArray, layer: Layer, available: BoolArray, out: FloatArray) -> None:
-    """Fill the observations of one game, float32[N, D], from the table and its masks."""
-    n, m = layer.n_allies, layer.n_enemies
-    enemy_width = 5 + int(layer.enemy_shields) + layer.type_bits
-    ally_width = 5 + int(layer.ally_shields) + layer.type_bits
-    for a in range(n):
-        row = out[a]
-        for k in range(out.shape[1]):
-            row[k] = 0.0
-        if game[HEALTH, a] <= 0.0:
-            continue
-        for k in range(4):
-            row[k] = 1.0 if available[a, 2 + k] else 0.0
-        at = 4
-        for e in range(m):
-            distance = distance_between(game, a, n + e)
-            if game[HEALTH, n + e] > 0.0 and distance < SIGHT:
-                _seen(
-                    game,
-                    layer,
-                    a,
-                    n + e,
-                    1.0 if available[a, N_FIXED_ACTIONS + e] else 0.0,
-                    distance,
-                    row,
-                    at,
-                )
-                _shield_and_type(game, layer, n + e, layer.enemy_shields, layer.enemy_bit, row, at + 5)
-            at += enemy_width
-        for t in range(n):
-            if t == a:
-                continue
-            distance = distance_between(game, a, t)
-            if game[HEALTH, t] > 0.0 and distance < SIGHT:
-                _seen(game, layer, a, t, 1.0, distance, row, at)
-                _shield_and_type(game, layer, t, layer.ally_shields, layer.ally_bit, row, at + 5)
-            at += ally_width
-        row[at] = _health_ratio(game, layer, a)
-        _shield_and_type(game, layer, a, layer.ally_shields, layer.ally_bit, row, at + 1)
-
-
-@kernel
-def global_state(game: DoubleArray, layer: Layer, last_actions: np.ndarray, out: FloatArray) -> None:
-    """Fill the global state of one game, float32[S]; `last_actions` int64[N], -1 for none."""
-    n, m = layer.n_allies, layer.n_enemies
+    Args:
+        game: the unit table [F, U].
+        layer: the map and the options.
+        observations: what `look` has filled, [N, D]; read only with obs_instead_of_state.
+        last_actions: [N], -1 before the first step.
+        step: steps played.
+        out: float32[S].
+    """
+    if layer.observations_as_state:
+        n, size = observations.shape
+        for a in range(n):
+            for k in range(size):
+                out[a * size + k] = observations[a, k]
+        return
     for k in range(len(out)):
         out[k] = 0.0
+    at = _units_state(game, layer, out)
+    if layer.state_last_action:
+        for a in range(layer.n_allies):
+            if last_actions[a] >= 0:
+                out[at + last_actions[a]] = 1.0
+            at += N_FIXED_ACTIONS + layer.n_enemies
+    if layer.state_timestep:
+        out[at] = step / layer.episode_limit
+
+
+@inner
+def _units_state(game: DoubleArray, layer: Layer, out: FloatArray) -> int:
+    """Fill one row per unit, zeros for the dead; returns the index behind the last."""
+    n, m = layer.n_allies, layer.n_enemies
     ally_width = 4 + int(layer.ally_shields) + layer.type_bits
     enemy_width = 3 + int(layer.enemy_shields) + layer.type_bits
     for u in range(n + m):
         if game[HEALTH, u] <= 0.0:
             continue
+        ally = u < n
         kind = int(game[TYPE, u])
-        at = u * ally_width if u < n else n * ally_width + (u - n) * enemy_width
-        out[at] = _health_ratio(game, layer, u)
-        if u < n:
+        at = u * ally_width if ally else n * ally_width + (u - n) * enemy_width
+        out[at] = game[HEALTH, u] / layer.types[HEALTH_MAX, kind]
+        at += 1
+        if ally:
             charge = game[ENERGY, u] if layer.heals and kind == MEDIVAC else game[COOLDOWN, u]
-            out[at + 1] = charge / layer.cooldown_max[kind]
+            out[at] = charge / layer.types[COOLDOWN_MAX, kind]
             at += 1
-        out[at + 1] = (game[X, u] - _CENTRE) / PLAYABLE_WIDTH
-        out[at + 2] = (game[Y, u] - _CENTRE) / PLAYABLE_WIDTH
-        if u < n:
-            _shield_and_type(game, layer, u, layer.ally_shields, layer.ally_bit, out, at + 3)
-        else:
-            _shield_and_type(game, layer, u, layer.enemy_shields, layer.enemy_bit, out, at + 3)
-    at = n * ally_width + m * enemy_width
-    for a in range(n):
-        if last_actions[a] >= 0:
-            out[at + last_actions[a]] = 1.0
-        at += N_FIXED_ACTIONS + m
+        out[at] = (game[X, u] - CENTRE) / PLAYABLE_WIDTH
+        out[at + 1] = (game[Y, u] - CENTRE) / PLAYABLE_WIDTH
+        at += 2
+        if layer.ally_shields if ally else layer.enemy_shields:
+            out[at] = game[SHIELD, u] / layer.types[SHIELD_MAX, kind]
+            at += 1
+        if layer.type_bits > 0:
+            out[at + (int(layer.types[ALLY_BIT, kind]) if ally else int(layer.types[ENEMY_BIT, kind]))] = 1.0
+    return n * ally_width + m * enemy_width
 
 
 def enemy_features(n_agents: int, observation_size: int, n_actions: int) -> IntArray:
