@@ -170,7 +170,7 @@ def prepare_engine(scenario: scenarios.Scenario, say: Say) -> None:
     if not is_cached(scenario.family):
         from env_adapters.starcraft.warm import compile_kernels
 
-        say("compiling the combat engine for this machine (once, about 10 s) ...")
+        say("compiling the combat engine for this machine (once, about 20 s) ...")
         compile_kernels(scenario.family, meanwhile=_import_slow_modules)
 
 

@@ -26,6 +26,7 @@ from env_adapters.starcraft import engine, table
 from env_adapters.starcraft.crowd import move_together, untangle
 from env_adapters.starcraft.engine import act_all
 from env_adapters.starcraft.ground import Cells, Ways
+from env_adapters.starcraft.heuristic import order_heuristically
 from env_adapters.starcraft.random import seed_games
 from env_adapters.starcraft.smac_reward import ONGOING, WON
 from env_adapters.starcraft.smac_step import Batch, first_unavailable
@@ -126,11 +127,14 @@ class BattleVectorEnv(VectorEnv):
         return self._result()
 
     def compile_acting(self) -> None:
-        """Compile the part of the engine in which units act; the games are spoiled and must be reset."""
-        act_all(self._batch.table[0], self._stats, self._ways, self.spec.n_agents)
+        """Compile the part of the engine in which units act, and the scripted agents; spoils the games."""
+        game, n_agents = self._batch.table[0], self.spec.n_agents
+        act_all(game, self._stats, self._ways, n_agents)
+        targets = self._batch.heuristic_targets[0]
+        order_heuristically(game, self._stats, n_agents, True, True, 6, self._available[0], targets)
 
     def compile_fighting_and_moving(self) -> None:
-        """Compile the other parts of the engine; the games are spoiled and must be reset."""
+        """Compile the other parts of the engine; spoils the games."""
         game = self._batch.table[0]
         land_blows(game, self._stats, self._batch.generators[0])
         bury(game, self._stats)
