@@ -126,7 +126,7 @@ class SmacV2VectorEnv(BattleVectorEnv):
             n_enemies=n_enemies,
             medivac_rule=MEDIVAC_RULE_V2 if race == "T" else NO_MEDIVAC_RULE,
             positive_rule=CLIPPED,
-            options=parsed.rewards,
+            options=parsed,
             max_reward=mean_max_reward(race, n_enemies, parsed),
         )
         self._options = parsed

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from math import isfinite
-from typing import Any, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from env_adapters.errors import InvalidValueError, unknown_name
 from env_adapters.starcraft.smac_options import RewardOptions
@@ -22,12 +22,14 @@ MAX_FOV_ACTIONS: Final = 64
 
 
 @dataclass(frozen=True)
-class SmacV2Options:
+class SmacV2Options(RewardOptions):
     """Everything a user may change about SMACv2's observations, masks, state and reward.
 
     Raises:
         InvalidValueError: a value of the wrong type, not finite or out of range.
     """
+
+    family: ClassVar[str] = "SMACv2"
 
     obs_all_health: bool = True
     """Health and shield of everybody in sight; forces `obs_own_health`."""
@@ -77,19 +79,10 @@ class SmacV2Options:
     """Show team mates' unit types; False leaves zeros."""
     exact_observations: bool = True
     """True keeps an upstream bug: the enemy rows before the last enemy that an agent does not know of vanish."""
-    reward_sparse: bool = False
-    """The reward options are those of SMAC v1, see `RewardOptions`."""
-    reward_only_positive: bool = True
-    reward_death_value: float = 10.0
-    reward_win: float = 200.0
-    reward_defeat: float = 0.0
-    reward_negative_scale: float = 0.5
-    reward_scale: bool = True
-    reward_scale_rate: float = 20.0
     heuristic_ai: bool = False
     heuristic_rest: bool = False
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # checks every field itself, those of the base class included
         for field in fields(self):
             value = getattr(self, field.name)
             if not _is_of_kind(str(field.type), value):
@@ -132,11 +125,6 @@ class SmacV2Options:
                 raise unknown_name("SMACv2 option", name, known, "see SmacV2Options")
         options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**options)
-
-    @property
-    def rewards(self) -> RewardOptions:
-        """The options that say how a step is rewarded."""
-        return RewardOptions(**{field.name: getattr(self, field.name) for field in fields(RewardOptions)})
 
     @property
     def layout_id(self) -> str:
