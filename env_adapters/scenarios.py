@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from env_adapters.api import DecentralizedEnv, VectorEnv
-from env_adapters.errors import MissingExtraError, unknown_name
+from env_adapters.errors import InvalidValueError, MissingExtraError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -141,9 +141,14 @@ def make_vector(name: str, n_games: int, **options: Any) -> VectorEnv:
 
     Raises:
         UnknownNameError: no such scenario.
+        InvalidValueError: less than one game.
         MissingExtraError: the simulator's package is not installed.
     """
     scenario = find(name)
+    if n_games < 1:
+        raise InvalidValueError(
+            f"a batch of {n_games} games of {scenario.name} cannot be played; ask for at least 1"
+        )
     return cast(VectorEnv, _load(scenario.builder, scenario)(scenario.id, scenario.name, n_games, **options))
 
 

@@ -36,7 +36,7 @@ def unpack(kind: str, spec: TeamSpec, snapshot: bytes) -> dict[str, npt.NDArray[
             arrays = {name: archive[name] for name in archive.files}
         header = json.loads(arrays.pop("__header__").tobytes())
     except Exception as error:
-        raise CorruptFileError(f"this is not a snapshot: {error}") from error
+        raise CorruptFileError("these bytes are not a snapshot, or a damaged one; take a new one") from error
     expected = _header(kind, spec)
     differing = [key for key in expected if header.get(key) != expected[key]]
     if differing:

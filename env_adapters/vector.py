@@ -20,7 +20,7 @@ from env_adapters.api import (
     check_available,
     check_joint_actions,
 )
-from env_adapters.errors import ActionError
+from env_adapters.errors import ActionError, InvalidValueError
 from env_adapters.snapshots import pack, unpack
 
 
@@ -44,7 +44,9 @@ class SingleEnv(DecentralizedEnv):
         return Step(views, float(step.rewards[0]), bool(step.terminated[0]), bool(step.truncated[0]), info)
 
     def reset(self, episode_seed: int) -> Step:
-        """Start the episode of this seed."""
+        """Start the episode of this seed, a 64-bit whole number; InvalidValueError for any other."""
+        if not -(2**63) <= episode_seed < 2**63:
+            raise InvalidValueError(f"episode seed {episode_seed} is not a 64-bit whole number")
         self._steps = 0
         return self._unpack(self._vector.reset(np.array([episode_seed], dtype=np.int64)))
 

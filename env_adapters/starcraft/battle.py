@@ -21,6 +21,7 @@ from env_adapters.api import (
     check_joint_actions,
     unavailable_action,
 )
+from env_adapters.errors import ActionError, InvalidValueError
 from env_adapters.snapshots import digest, pack, unpack
 from env_adapters.starcraft import engine, table
 from env_adapters.starcraft.crowd import move_together, untangle
@@ -53,13 +54,21 @@ class BattleVectorEnv(VectorEnv):
         cells: what each kind of mover can stand on, see ground.py.
         ways: the ways round walls, see ground.py.
         n_threads: threads that share the games of one call; results do not depend on it.
+
+    Raises:
+        InvalidValueError: fewer than one thread.
     """
 
     def __init__(
         self, spec: TeamSpec, batch: Batch, pathable: BoolArray, cells: Cells, ways: Ways, n_threads: int
     ) -> None:
+        if n_threads < 1:
+            raise InvalidValueError(
+                f"{spec.scenario} cannot be played by {n_threads} threads; give at least 1"
+            )
         self.spec = spec
         self.n_games = len(batch.steps)
+        self._begun = np.zeros(self.n_games, dtype=np.bool_)
         self._batch = batch
         self._stats = unit_stats()
         self._pathable, self._cells, self._ways = pathable, cells, ways
@@ -99,9 +108,19 @@ class BattleVectorEnv(VectorEnv):
     def reset(self, episode_seeds: IntArray, games: IntArray | None = None) -> VectorStep:
         """Start episodes: everything about one follows from its seed."""
         chosen = np.arange(self.n_games) if games is None else np.asarray(games, dtype=np.int64)
-        seeds = np.asarray(episode_seeds, dtype=np.int64)
+        seeds = np.asarray(episode_seeds)
         if len(chosen) != len(seeds):
-            raise ValueError(f"{len(seeds)} episode seeds for {len(chosen)} games")
+            raise InvalidValueError(
+                f"{len(seeds)} episode seeds for {len(chosen)} games of {self.spec.scenario}"
+            )
+        if len(chosen) and not 0 <= chosen.min() <= chosen.max() < self.n_games:
+            raise InvalidValueError(
+                f"games to reset are {chosen}; this batch has games 0 to {self.n_games - 1}"
+            )
+        if not np.can_cast(seeds.dtype, np.int64):
+            raise InvalidValueError(f"episode seeds must be 64-bit whole numbers, not {seeds.dtype}")
+        seeds = seeds.astype(np.int64)
+        self._begun[chosen] = True
         seed_games(self._batch.generators, chosen, seeds, engine.BUILD)
         self._begin(chosen, seeds)
         begun = np.zeros(self.n_games, dtype=np.bool_)
@@ -111,6 +130,8 @@ class BattleVectorEnv(VectorEnv):
 
     def step(self, joint_actions: ActionArray) -> VectorStep:
         """Advance running games by 8 game loops; ActionError names the first action that is not available."""
+        if not self._begun.all():
+            raise ActionError(f"{self.spec.scenario}: reset every game before stepping")
         check_joint_actions(joint_actions, self.spec, self.n_games)
         actions = np.ascontiguousarray(joint_actions, dtype=np.int64)
         running = (self._batch.codes == ONGOING) & (self._batch.steps < self.spec.episode_limit)
@@ -180,6 +201,7 @@ class BattleVectorEnv(VectorEnv):
     def restore(self, snapshot: bytes) -> VectorStep:
         """Return to a snapshot of the same scenario, layout, engine build and batch size."""
         arrays = unpack(f"starcraft:{self.n_games}", self.spec, snapshot)
+        self._begun[:] = True
         self._available[:] = arrays["available"]
         self._observations[:] = arrays["observations"]
         for name, array in self._arrays().items():

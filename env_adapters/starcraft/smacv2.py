@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from env_adapters.api import BoolArray, FloatArray, IntArray, TeamSpec, VectorEnv
+from env_adapters.errors import InvalidValueError
 from env_adapters.starcraft import engine
 from env_adapters.starcraft.battle import ENGINE_ID, BattleVectorEnv
 from env_adapters.starcraft.generate import WEIGHTS, make_plan, new_scenario
@@ -84,11 +85,12 @@ class SmacV2VectorEnv(BattleVectorEnv):
         n_games: B.
         n_threads: threads that share the games of one call; results do not depend on it.
         layout: the layout the caller expects; must be the one that the options make.
+        layout: if given, the layout id that the options must make.
         options: fields of `SmacV2Options`.
 
     Raises:
-        UnknownNameError: no such option, or a layout that the options do not make.
-        InvalidValueError: an option's value makes no sense.
+        UnknownNameError: no such option.
+        InvalidValueError: an option's value makes no sense, or the options make another layout.
     """
 
     def __init__(
@@ -99,9 +101,14 @@ class SmacV2VectorEnv(BattleVectorEnv):
         n_enemies: int,
         n_games: int,
         n_threads: int = 1,
+        layout: str | None = None,
         **options: Any,
     ) -> None:
         parsed = SmacV2Options.parse(**options)
+        if layout not in (None, parsed.layout_id):
+            raise InvalidValueError(
+                f"layout '{layout}' does not go with the options, which make '{parsed.layout_id}'"
+            )
         pathable = flat_arena()
         heights = np.full(pathable.shape, 127.0 / 255.0)
         self._layer = make_layer(race, n_allies, n_enemies, parsed, pathable, heights)

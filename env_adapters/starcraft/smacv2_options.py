@@ -122,7 +122,7 @@ class SmacV2Options(RewardOptions):
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                raise unknown_name("SMACv2 option", name, known, "see SmacV2Options")
+                raise unknown_name("SMACv2 option", name, known, "the fields of SmacV2Options")
         options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return cls(**options)
 
