@@ -74,7 +74,7 @@ class Nearest(_Control):
         super().__init__(config, spec)
         if spec.layout != "smac-v1":
             raise MismatchError(
-                f"agent 'nearest' reads layout smac-v1; {spec.scenario} has layout {spec.layout}"
+                f"agent 'nearest' reads layout smac-v1; {spec.scenario} has layout {spec.layout}; use random or noop there"
             )
         from env_adapters.starcraft.smac_layer import N_FIXED_ACTIONS, enemy_features
 

@@ -41,7 +41,7 @@ class TeamSpec:
     layout: str
     """Observation layout id, for example `smac-v1`."""
     engine: str
-    """Simulator and build, for example `embedded-sc2/1`."""
+    """Simulator and build, for example `embedded-sc2/2`."""
     n_agents: int
     observation_size: int
     state_size: int

@@ -91,6 +91,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str], command: str) -> Un
         command: the command that lists the valid names.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.4)
+    spelled = {known_name.lower(): known_name for known_name in names}
+    near = [spelled[low] for low in difflib.get_close_matches(str(name).lower(), spelled, n=3, cutoff=0.4)]
     advice = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(names[:6])}"
     return UnknownNameError(f"unknown {kind} '{name}': {advice} (all: {command})")

@@ -152,11 +152,13 @@ def make_vector(name: str, n_games: int, **options: Any) -> VectorEnv:
     return cast(VectorEnv, _load(scenario.builder, scenario)(scenario.id, scenario.name, n_games, **options))
 
 
-def make(name: str) -> DecentralizedEnv:
-    """Build one world of a scenario; raises as `make_vector` does."""
+def make(name: str, **options: Any) -> DecentralizedEnv:
+    """Build one world of a scenario; options and errors as for `make_vector`."""
     scenario = find(name)
     if scenario.single_builder is not None:
-        return cast(DecentralizedEnv, _load(scenario.single_builder, scenario)(scenario.id, scenario.name))
+        return cast(
+            DecentralizedEnv, _load(scenario.single_builder, scenario)(scenario.id, scenario.name, **options)
+        )
     from env_adapters.vector import SingleEnv
 
-    return SingleEnv(make_vector(name, 1))
+    return SingleEnv(make_vector(name, 1, **options))

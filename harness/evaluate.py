@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from agents.checkpoints import Checkpoint
 
 _EPISODE_STREAM = 0
-_DEFAULT_EPISODES = {"smac-v1": 32, "mamujoco": 10}
+_DEFAULT_EPISODES = {"smac-v1": 32, "smacv2": 32, "mamujoco": 10}
 _MOST_GAMES = 64
 _MOST_GAMES_ALLOWED = 16_384
 _MOST_EPISODES = 1_000_000
@@ -170,7 +170,7 @@ def prepare_engine(scenario: scenarios.Scenario, say: Say) -> None:
     if not is_cached(scenario.family):
         from env_adapters.starcraft.warm import compile_kernels
 
-        say("compiling the combat engine for this machine (once, about 20 s) ...")
+        say("compiling the combat engine for this machine (once per family of maps, about 20 s) ...")
         compile_kernels(scenario.family, meanwhile=_import_slow_modules)
 
 

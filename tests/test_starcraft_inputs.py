@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from env_adapters import scenarios
 from env_adapters.errors import ActionError, CorruptFileError, HarnessError, InvalidValueError, MismatchError
+from env_adapters.starcraft import maps
+from env_adapters.starcraft.ground import first_corner
 
 
 @pytest.mark.parametrize(
@@ -114,3 +117,48 @@ def test_an_episode_follows_from_seed_and_actions_whatever_the_options(
         np.testing.assert_array_equal(again.state()[1], state[0])
         assert step.rewards[1] == rewards[0]
     assert again.state_hash(1) == last
+
+
+def damaged(snapshot: bytes, **changes: np.ndarray | None) -> bytes:
+    """A snapshot with arrays replaced, or left out where None, and everything else right."""
+    with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files} | changes
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: array for name, array in arrays.items() if array is not None})
+    return buffer.getvalue()
+
+
+def test_a_snapshot_with_nonsense_inside_is_refused_and_changes_nothing() -> None:
+    env = scenarios.make_vector("3m", 1)
+    env.reset(np.zeros(1, dtype=np.int64))
+    snapshot, before = env.snapshot(), env.state_hash(0)
+    with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
+        table = archive["table"]
+    faults: list[dict[str, np.ndarray | None]] = [
+        {"table": np.full_like(table, np.nan)},
+        {"table": np.full_like(table, 1e9)},
+        {"table": table[:, :, :2]},
+        {"table": None},
+        {"available": np.zeros((1, 3, 4), dtype=np.bool_)},
+    ]
+    for fault in faults:
+        with pytest.raises(CorruptFileError, match="take a new one"):
+            env.restore(damaged(snapshot, **fault))
+        assert env.state_hash(0) == before
+    env.restore(damaged(snapshot))
+
+
+def test_options_belong_to_snapshots_and_hashes() -> None:
+    plain, scripted = (scenarios.make_vector("3m", 1, heuristic_ai=heuristic) for heuristic in (False, True))
+    for env in (plain, scripted):
+        env.reset(np.zeros(1, dtype=np.int64))
+    assert plain.state_hash(0) != scripted.state_hash(0)
+    with pytest.raises(MismatchError, match="cannot be restored"):
+        plain.restore(scripted.snapshot())
+
+
+def test_no_unit_freezes_before_a_wall_on_the_way_to_a_colossus_on_the_cliff() -> None:
+    ways = maps.load("2c_vs_64zg").ways
+    # From the west end of the wall to a cell on it: first to the middle of the nearest cell that can be stood on.
+    assert first_corner(ways, 3.9976, 14.0, 19.2, 13.94) == (19.5, 14.5)
+    assert first_corner(ways, 18.5, 14.4, 19.2, 13.94) == (19.2, 13.94)

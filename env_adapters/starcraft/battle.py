@@ -12,6 +12,7 @@ import numpy as np
 from env_adapters.api import (
     ActionArray,
     BoolArray,
+    DoubleArray,
     FloatArray,
     IntArray,
     RenderState,
@@ -21,7 +22,7 @@ from env_adapters.api import (
     check_joint_actions,
     unavailable_action,
 )
-from env_adapters.errors import ActionError, InvalidValueError
+from env_adapters.errors import ActionError, CorruptFileError, InvalidValueError
 from env_adapters.snapshots import digest, pack, unpack
 from env_adapters.starcraft import engine, table
 from env_adapters.starcraft.crowd import move_together, untangle
@@ -29,6 +30,7 @@ from env_adapters.starcraft.engine import act_all
 from env_adapters.starcraft.ground import Cells, Ways
 from env_adapters.starcraft.heuristic import order_heuristically
 from env_adapters.starcraft.random import seed_games
+from env_adapters.starcraft.smac_options import RewardOptions
 from env_adapters.starcraft.smac_reward import ONGOING, WON
 from env_adapters.starcraft.smac_step import Batch, first_unavailable
 from env_adapters.starcraft.stats import HEALTH_MAX, SHIELD_MAX, unit_stats
@@ -53,6 +55,7 @@ class BattleVectorEnv(VectorEnv):
         pathable: where units on the ground can be, bool[x, y].
         cells: what each kind of mover can stand on, see ground.py.
         ways: the ways round walls, see ground.py.
+        options: everything that was asked for; snapshots and hashes carry it.
         n_threads: threads that share the games of one call; results do not depend on it.
 
     Raises:
@@ -60,7 +63,14 @@ class BattleVectorEnv(VectorEnv):
     """
 
     def __init__(
-        self, spec: TeamSpec, batch: Batch, pathable: BoolArray, cells: Cells, ways: Ways, n_threads: int
+        self,
+        spec: TeamSpec,
+        batch: Batch,
+        pathable: BoolArray,
+        cells: Cells,
+        ways: Ways,
+        options: RewardOptions,
+        n_threads: int,
     ) -> None:
         if n_threads < 1:
             raise InvalidValueError(
@@ -72,6 +82,7 @@ class BattleVectorEnv(VectorEnv):
         self._batch = batch
         self._stats = unit_stats()
         self._pathable, self._cells, self._ways = pathable, cells, ways
+        self._options_text = repr(options)
         shape = (self.n_games, spec.n_agents)
         self._available = np.zeros((*shape, spec.action_size), dtype=np.bool_)
         self._observations = np.zeros((*shape, spec.observation_size), dtype=np.float32)
@@ -196,22 +207,48 @@ class BattleVectorEnv(VectorEnv):
     def snapshot(self) -> bytes:
         """Every game, its random generator, masks and observations included."""
         seen = {"available": self._available, "observations": self._observations}
-        return pack(f"starcraft:{self.n_games}", self.spec, self._arrays() | seen)
+        return pack(self._kind, self.spec, self._arrays() | seen)
+
+    @property
+    def _kind(self) -> str:
+        return f"{self.n_games} games with {self._options_text}"
 
     def restore(self, snapshot: bytes) -> VectorStep:
-        """Return to a snapshot of the same scenario, layout, engine build and batch size."""
-        arrays = unpack(f"starcraft:{self.n_games}", self.spec, snapshot)
+        """Return to a snapshot of the same scenario, layout, options, engine build and batch size."""
+        stored = unpack(self._kind, self.spec, snapshot)
+        arrays = self._arrays() | {"available": self._available, "observations": self._observations}
+        for name, array in arrays.items():
+            other = stored.get(name)
+            fits = other is not None and (other.shape, other.dtype) == (array.shape, array.dtype)
+            if other is None or not fits or not np.isfinite(other).all():
+                raise CorruptFileError(
+                    f"array '{name}' of this snapshot is missing or damaged; take a new one"
+                )
+        self._check_bodies(stored["table"])
+        for name, array in arrays.items():
+            array[:] = stored[name]
         self._begun[:] = True
-        self._available[:] = arrays["available"]
-        self._observations[:] = arrays["observations"]
-        for name, array in self._arrays().items():
-            array[:] = arrays[name]
         return self._result()
+
+    def _check_bodies(self, tables: DoubleArray) -> None:
+        """The kernels index arrays by types, targets and positions: refuse tables [B, F, U] in which these point nowhere."""
+        n_units = tables.shape[2]
+        bounds = {
+            table.TYPE: (0, len(UNITS) - 1),
+            table.X: (0, len(self._pathable) - 1),
+            table.Y: (0, len(self._pathable) - 1),
+            table.TARGET: (-1, n_units - 1),
+            table.AIM: (-1, n_units - 1),
+        }
+        for field, (low, high) in bounds.items():
+            if not ((tables[:, field] >= low) & (tables[:, field] <= high)).all():
+                raise CorruptFileError("units of this snapshot stand or aim nowhere; take a new one")
 
     def state_hash(self, game: int) -> str:
         """Hex digest of everything that decides the future of one game."""
         # The reward of the last step decides nothing; it would change when an ended game is stepped on.
-        return digest({name: array[game] for name, array in self._arrays().items() if name != "rewards"})
+        arrays = {name: array[game] for name, array in self._arrays().items() if name != "rewards"}
+        return digest(arrays | {"options": np.frombuffer(self._options_text.encode(), dtype=np.uint8)})
 
     def render_state(self, game: int) -> RenderState:
         """The unit table of one game in the units a renderer wants."""

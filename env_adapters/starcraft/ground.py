@@ -26,6 +26,8 @@ _CORNER_OFFSET: Final = 0.625
 _PER_CELL: Final = 8
 """Ways name positions in eighths of a cell."""
 _SAMPLES_PER_CELL: Final = 4
+_NEAR_SQUARED: Final = 4
+"""Within two cells of a goal that nobody can stand on, units press straight on at it."""
 
 Cells = npt.NDArray[np.int8]
 """[3 movers, x, y]: BLOCKED, STANDABLE or ROOMY."""
@@ -124,8 +126,16 @@ def find_ways(walkable: BoolArray) -> Ways:
 
 
 def _for_every_cell(walkable: BoolArray, spots: npt.NDArray[np.int64], ways: Ways) -> Ways:
-    """Cells that nobody can stand on take the ways of the nearest that can be stood on."""
+    """Cells that nobody can stand on take the ways of the nearest that can be stood on.
+
+    From afar the way to such a cell leads to the middle of that nearest one: straight on at the goal itself a unit would
+    run into the wall before it.
+    """
     every = np.argwhere(np.ones_like(walkable))
     squared = ((every[:, None, :] - spots[None, :, :]) ** 2).sum(axis=2)
     nearest = squared.argmin(axis=1)
-    return np.ascontiguousarray(ways[np.ix_(nearest, nearest)])
+    full = np.ascontiguousarray(ways[np.ix_(nearest, nearest)])
+    middles = spots[nearest] * _PER_CELL + _PER_CELL // 2
+    apart = ((spots[nearest][:, None, :] - spots[nearest][None, :, :]) ** 2).sum(axis=2)
+    detour = (full == 0) & ~walkable.ravel()[None, :] & (apart > _NEAR_SQUARED)
+    return np.where(detour, (middles[:, 0] * 256 + middles[:, 1]).astype(np.uint16)[None, :], full)

@@ -89,7 +89,7 @@ class SmacVectorEnv(BattleVectorEnv):
             has_win=True,
         )
         batch = new_batch(n_games, N_FIELDS, n, m)
-        super().__init__(spec, batch, info.pathable, info.cells, info.ways, n_threads)
+        super().__init__(spec, batch, info.pathable, info.cells, info.ways, parsed, n_threads)
         self._heuristic = int(parsed.heuristic_ai) * (1 + int(parsed.heuristic_rest))
         self._heights = info.terrain_height
         self._script = make_script(info)

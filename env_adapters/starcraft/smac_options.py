@@ -92,7 +92,7 @@ class SmacOptions(RewardOptions):
     state_last_action: bool = True
     state_timestep_number: bool = False
     heuristic_ai: bool = False
-    """Agents attack the nearest enemy by themselves; their actions are ignored."""
+    """Agents attack the nearest enemy by themselves; their actions must be available but are ignored."""
     heuristic_rest: bool = False
     """Hold `heuristic_ai` to the available actions."""
 

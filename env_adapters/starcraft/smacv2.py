@@ -127,7 +127,7 @@ class SmacV2VectorEnv(BattleVectorEnv):
         )
         batch = new_batch(n_games, N_FIELDS, n_allies, n_enemies)
         cells = np.stack([roominess(pathable)] * 3)
-        super().__init__(spec, batch, pathable, cells, find_ways(pathable), n_threads)
+        super().__init__(spec, batch, pathable, cells, find_ways(pathable), parsed, n_threads)
         self._rules = make_rules(
             n_allies=n_allies,
             n_enemies=n_enemies,

@@ -64,6 +64,8 @@ def main(arguments: list[str]) -> int:
         raise unknown_name("benchmark", name, _BENCHMARKS, "harness bench --help")
     module: Any = importlib.import_module(f"benchmarks.{name}")
     config = parse(module.Config, rest, f"bench {name}")
+    if getattr(config, "maps", None) == ():
+        raise InvalidValueError("--maps names no map; give some, or leave it out")
     machine = passport()
     report: Report = module.run(config, say)
     machine["load_average_at_end"] = load_average()
