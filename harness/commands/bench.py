@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from env_adapters.errors import UsageError, unknown_name
+from env_adapters.errors import InvalidValueError, UsageError, unknown_name
 from harness.commands.parsing import parse, say
 from harness.passport import load_average, passport
 from harness.tables import render
