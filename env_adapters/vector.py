@@ -45,7 +45,8 @@ class SingleEnv(DecentralizedEnv):
 
     def reset(self, episode_seed: int) -> Step:
         """Start the episode of this seed, a 64-bit whole number; InvalidValueError for any other."""
-        if not -(2**63) <= episode_seed < 2**63:
+        whole = isinstance(episode_seed, (int, np.integer)) and -(2**63) <= episode_seed < 2**63
+        if not whole:
             raise InvalidValueError(f"episode seed {episode_seed} is not a 64-bit whole number")
         self._steps = 0
         return self._unpack(self._vector.reset(np.array([episode_seed], dtype=np.int64)))

@@ -58,8 +58,11 @@ def test_stepping_before_a_reset_and_resets_that_do_not_fit() -> None:
         env.reset(np.arange(3))
     with pytest.raises(InvalidValueError, match="games 0 to 1"):
         env.reset(np.arange(1), np.array([5]))
+    for seed in (2**63, 1.5, None, "a"):
+        with pytest.raises(InvalidValueError, match="64-bit"):
+            scenarios.make("3m").reset(seed)  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="64-bit"):
-        scenarios.make("3m").reset(2**63)
+        env.reset(np.array([np.nan, 2.0]))  # type: ignore[arg-type]
 
 
 def test_snapshots_of_other_worlds_and_other_bytes() -> None:
