@@ -14,7 +14,7 @@ from env_adapters.starcraft import generate, placement
 from env_adapters.starcraft.random import next_uniform
 from env_adapters.starcraft.smacv2_layer import RACE_TYPES
 from env_adapters.starcraft.smacv2_options import SmacV2Options
-from env_adapters.starcraft.units import ROW, UNITS
+from env_adapters.starcraft.units import ROW, UNITS, Mover
 
 PATHABLE = np.zeros((32, 32), dtype=np.bool_)
 PATHABLE[2:30, 2:30] = True
@@ -197,7 +197,7 @@ def is_free(
 ) -> bool:
     """Whether unit u fits at a point next to units 0 to u - 1, by brute force over all cells."""
     body, (at_x, at_y) = PLAN.body, at
-    inner, flies = body.inner[kinds[u]], body.footing[kinds[u]] == placement.AIR
+    inner, flies = body.inner[kinds[u]], body.footing[kinds[u]] == Mover.AIR
     if not (2 + inner <= at_x < 30 - inner and 2 + inner <= at_y < 30 - inner):
         return False
     low = np.arange(32)  # a cell holds its lower edge and not its upper one
@@ -208,7 +208,7 @@ def is_free(
         return False
     for v in range(u):
         reach = body.separation[kinds[u]] + body.separation[kinds[v]]
-        same_plane = flies == (body.footing[kinds[v]] == placement.AIR)
+        same_plane = flies == (body.footing[kinds[v]] == Mover.AIR)
         if same_plane and (x[v] - at_x) ** 2 + (y[v] - at_y) ** 2 < reach**2:
             return False
     return True
@@ -221,7 +221,7 @@ def test_each_unit_gets_the_nearest_free_candidate(units: list[tuple[int, int, i
     wanted = np.array([[x / 8, y / 8] for _, x, y in units]).T.copy()
     grids = PLAN.grids.copy()
     if walls:
-        grids[placement.GROUND, 12:20, 14:17] = False
+        grids[Mover.GROUND, 12:20, 14:17] = False
     x, y, lost = placed(kinds, wanted, grids)
     assert lost == 0
     for u in range(len(kinds)):

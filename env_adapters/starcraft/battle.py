@@ -30,6 +30,7 @@ from env_adapters.starcraft.engine import act_all
 from env_adapters.starcraft.ground import Cells, Ways
 from env_adapters.starcraft.heuristic import order_heuristically
 from env_adapters.starcraft.random import seed_games
+from env_adapters.starcraft.smac_layer import N_FIXED_ACTIONS
 from env_adapters.starcraft.smac_options import RewardOptions
 from env_adapters.starcraft.smac_reward import ONGOING, WON
 from env_adapters.starcraft.smac_step import Batch, first_unavailable
@@ -163,7 +164,9 @@ class BattleVectorEnv(VectorEnv):
         game, n_agents = self._batch.table[0], self.spec.n_agents
         act_all(game, self._stats, self._ways, n_agents)
         targets = self._batch.heuristic_targets[0]
-        order_heuristically(game, self._stats, n_agents, True, True, 6, self._available[0], targets)
+        order_heuristically(
+            game, self._stats, n_agents, True, True, N_FIXED_ACTIONS, self._available[0], targets
+        )
 
     def compile_fighting_and_moving(self) -> None:
         """Compile the other parts of the engine; spoils the games."""

@@ -22,8 +22,9 @@ import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray, IntArray
 from env_adapters.starcraft.jit import inner, kernel
-from env_adapters.starcraft.maps import MAP_SIZE, PLAYABLE_LOW
-from env_adapters.starcraft.placement import AIR, CLIFF, GROUND, Body, place, spiral
+from env_adapters.starcraft.maps import MAP_SIZE, PLAYABLE_LOW, playable_area
+from env_adapters.starcraft.movement import snap
+from env_adapters.starcraft.placement import Body, place, spiral
 from env_adapters.starcraft.random import next_uniform
 from env_adapters.starcraft.smacv2_layer import RACE_TYPES
 from env_adapters.starcraft.smacv2_options import SmacV2Options
@@ -41,10 +42,6 @@ P_REFLECT: Final = 0.5
 """Probability of reflected start positions."""
 _MARGIN: Final = 2.0
 """Cells between the centre of the map and the nearest group of a surrounding army."""
-_FLYERS: Final = ("Medivac",)
-_CLIMBERS: Final = ("Colossus",)
-_GRID: Final = 4096.0
-"""The game's positions are multiples of 1/4096 cell."""
 _REACH: Final = 16.0
 """Cells within which a spot is looked for."""
 
@@ -93,9 +90,8 @@ class Scenario(NamedTuple):
 
 
 def _bodies() -> Body:
-    footing = [AIR if u.name in _FLYERS else CLIFF if u.name in _CLIMBERS else GROUND for u in UNITS]
     return Body(
-        np.array(footing, dtype=np.int64),
+        np.array([unit.mover for unit in UNITS], dtype=np.int64),
         np.array([unit.separation_radius for unit in UNITS], dtype=np.float64),
         np.array([unit.inner_radius for unit in UNITS], dtype=np.float64),
     )
@@ -112,8 +108,7 @@ def make_plan(race: str, n_allies: int, n_enemies: int, pathable: BoolArray, opt
         options: gives the ranges of attack probabilities and health levels.
     """
     names = RACE_TYPES[race]
-    playable = np.zeros((MAP_SIZE, MAP_SIZE), dtype=np.bool_)
-    playable[PLAYABLE_LOW:-PLAYABLE_LOW, PLAYABLE_LOW:-PLAYABLE_LOW] = True
+    playable = playable_area()
     alphabetical = sorted(unit.name for unit in UNITS)
     return Plan(
         n_allies=n_allies,
@@ -257,7 +252,7 @@ def generate(generator: np.ndarray, plan: Plan, scenario: Scenario) -> None:
         draw_reflected(generator, n, wanted)
     for u in range(len(types)):
         for axis in range(2):
-            wanted[axis, u] = np.rint(wanted[axis, u] * _GRID) / _GRID
+            wanted[axis, u] = snap(wanted[axis, u])
     _draw_between(generator, plan.attack, scenario.attack_probability)
     _draw_between(generator, plan.health, scenario.health_level)
     _draw_mask(generator, plan.shown, scenario.enemy_mask)

@@ -28,6 +28,13 @@ PLAYABLE_WIDTH: Final = 28
 """Cells between the borders; SMAC's max_distance_x and max_distance_y."""
 
 
+def playable_area() -> BoolArray:
+    """The cells inside the border that the game removes, bool[32, 32]."""
+    inside = np.zeros((MAP_SIZE, MAP_SIZE), dtype=np.bool_)
+    inside[PLAYABLE_LOW:-PLAYABLE_LOW, PLAYABLE_LOW:-PLAYABLE_LOW] = True
+    return inside
+
+
 class EnemyOrder(StrEnum):
     """What the map's script orders the enemy to do at the start."""
 
@@ -70,8 +77,7 @@ class MapInfo:
     @cached_property
     def cells(self) -> Cells:
         """Where each kind of mover can stand, see ground.py. Cliff-walkers climb every cliff of the map."""
-        inside = np.zeros_like(self.pathable)
-        inside[PLAYABLE_LOW:-PLAYABLE_LOW, PLAYABLE_LOW:-PLAYABLE_LOW] = True
+        inside = playable_area()
         cliff = self.pathable | (inside & (self.levels > 0))
         return np.stack([roominess(walkable) for walkable in (self.pathable, cliff, inside)])
 
@@ -105,9 +111,7 @@ def _levels(rows: list[str] | None) -> DoubleArray:
 def _pathable(rows: list[str]) -> BoolArray:
     bits = np.array([[(int(row, 16) >> (MAP_SIZE - 1 - x)) & 1 for row in rows] for x in range(MAP_SIZE)])
     grid = bits == 0
-    border = np.ones_like(grid)
-    border[PLAYABLE_LOW:-PLAYABLE_LOW, PLAYABLE_LOW:-PLAYABLE_LOW] = False
-    return np.asarray(grid & ~border)
+    return np.asarray(grid & playable_area())
 
 
 @cache

@@ -13,11 +13,9 @@ import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray, IntArray
 from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.starcraft.units import Mover
 
-GROUND: Final = 0
-CLIFF: Final = 1
-AIR: Final = 2
-"""What a unit stands on: walkable ground, any ground, or nothing; the first index of `grids`."""
+_AIR: Final = int(Mover.AIR)
 STEP: Final = 0.25
 """Cells between neighbouring candidates."""
 
@@ -26,7 +24,7 @@ class Body(NamedTuple):
     """What placement needs of unit types, one row each."""
 
     footing: IntArray
-    """GROUND, CLIFF or AIR."""
+    """Each type's `units.Mover`, the first index of `grids`."""
     separation: DoubleArray
     """Cells; two units keep at least the sum of theirs between their centres."""
     inner: DoubleArray
@@ -112,7 +110,7 @@ def place(
         inner, footing = body.inner[kind], body.footing[kind]
         n_near = 0
         for v in range(u):
-            if (footing == AIR) == (body.footing[kinds[v]] == AIR):
+            if (footing == _AIR) == (body.footing[kinds[v]] == _AIR):
                 gap = body.separation[kind] + body.separation[kinds[v]]
                 near[0, n_near], near[1, n_near], near[2, n_near] = x[v], y[v], gap * gap
                 n_near += 1

@@ -12,7 +12,7 @@ from env_adapters.starcraft import engine
 from env_adapters.starcraft.battle import ENGINE_ID, BattleVectorEnv
 from env_adapters.starcraft.generate import WEIGHTS, make_plan, new_scenario
 from env_adapters.starcraft.ground import find_ways, roominess
-from env_adapters.starcraft.maps import MAP_SIZE, PLAYABLE_LOW
+from env_adapters.starcraft.maps import playable_area
 from env_adapters.starcraft.random import seed_games
 from env_adapters.starcraft.smac_reward import CLIPPED, MEDIVAC_RULE_V2, NO_MEDIVAC_RULE, make_rules
 from env_adapters.starcraft.smac_step import clear_games, new_batch
@@ -67,13 +67,6 @@ def mean_max_reward(race: str, n_enemies: int, options: SmacV2Options) -> float:
     return n_enemies * (worth + options.reward_death_value) + options.reward_win
 
 
-def flat_arena() -> BoolArray:
-    """Where units on the ground can be on upstream's map 32x32_flat, bool[x, y]."""
-    pathable = np.zeros((MAP_SIZE, MAP_SIZE), dtype=np.bool_)
-    pathable[PLAYABLE_LOW:-PLAYABLE_LOW, PLAYABLE_LOW:-PLAYABLE_LOW] = True
-    return pathable
-
-
 class SmacV2VectorEnv(BattleVectorEnv):
     """B games of one generated scenario; teams and positions follow from each episode's seed.
 
@@ -109,7 +102,7 @@ class SmacV2VectorEnv(BattleVectorEnv):
             raise InvalidValueError(
                 f"layout '{layout}' does not go with the options, which make '{parsed.layout_id}'"
             )
-        pathable = flat_arena()
+        pathable = playable_area()  # upstream's map 32x32_flat
         heights = np.full(pathable.shape, 127.0 / 255.0)
         self._layer = make_layer(race, n_allies, n_enemies, parsed, pathable, heights)
         observation_size, state_size, n_actions = sizes(self._layer)

@@ -14,6 +14,7 @@ from env_adapters.starcraft.jit import inner, kernel
 from env_adapters.starcraft.orders import order_attack, order_heal, order_idle_enemies
 from env_adapters.starcraft.random import next_uniform
 from env_adapters.starcraft.script import face_anywhere
+from env_adapters.starcraft.smac_layer import N_FIXED_ACTIONS
 from env_adapters.starcraft.smac_reward import Rules
 from env_adapters.starcraft.smac_step import Batch, conclude_step, note_life, order_fixed
 from env_adapters.starcraft.smacv2_actions import (
@@ -79,7 +80,7 @@ def _give_orders(
         action = actions[a]
         target = target_of(game, layer, a, action)
         if target < 0:
-            if action < 6:
+            if action < N_FIXED_ACTIONS:
                 order_fixed(game, stats, a, action)
             continue
         draw = next_uniform(generator) if layer.stochastic_attack else 0.0

@@ -164,7 +164,7 @@ def _strike(game: DoubleArray, stats: DoubleArray, u: int, generator: np.ndarray
     close = game[FLIGHT, u] < 0.0
     game[FLIGHT, u] = 0.0
     distance = distance_between(game, u, v)
-    if game[HEALTH, v] <= 0.0 or distance > game[REACH, u] + game[RADIUS, v] + stats[SLOP, kind]:
+    if game[HEALTH, v] <= 0.0 or distance > reach(game, u, v) + stats[SLOP, kind]:
         return
     game[BACKSWING, u] = stats[BACKSWING_LOOPS, kind]
     delay = _DELAY_LOW + _DELAY_SPAN * next_uniform(generator)
