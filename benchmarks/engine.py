@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from benchmarks import first_use, smax
+from benchmarks.measurement import HEADERS, Measurement
 from benchmarks.throughput import BatchedPlay, SinglePlay, steps_per_second
 from env_adapters import scenarios
 from env_adapters.errors import InvalidValueError
@@ -61,57 +62,6 @@ FULL = Effort(_GAMES, 5, 2.0, _MANY_GAMES, 3)
 QUICK = Effort(4, 3, 0.02, 64, 1)
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """One row: a quantity measured `n` times."""
-
-    what: str
-    unit: str
-    values: Sequence[float]
-    target: float | None = None
-    at_most: bool = False
-    """Whether the target is an upper limit."""
-
-    @property
-    def value(self) -> float:
-        """Median of the repetitions."""
-        return median(self.values)
-
-    @property
-    def verdict(self) -> str:
-        """`reached`, or how far the target is; `-` without a target."""
-        if self.target is None:
-            return "-"
-        if self.value <= self.target if self.at_most else self.value >= self.target:
-            return "reached"
-        if self.at_most:
-            return f"{self.value / self.target:.2f} x the limit"
-        return f"{self.value / self.target:.0%} of target"
-
-    def row(self) -> dict[str, Any]:
-        """All of it as JSON values."""
-        return {
-            "what": self.what,
-            "unit": self.unit,
-            "median": self.value,
-            "lowest": min(self.values),
-            "highest": max(self.values),
-            "n": len(self.values),
-            "target": self.target,
-            "verdict": self.verdict,
-        }
-
-    def cells(self) -> tuple[object, ...]:
-        """The row of the printed table."""
-        target = "-" if self.target is None else _number(self.target)
-        spread = f"{_number(min(self.values))} .. {_number(max(self.values))}"
-        return (self.what, self.unit, _number(self.value), spread, len(self.values), target, self.verdict)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def run(config: Config, say: Say) -> Report:
     """Measure everything, one thing after the other.
 
@@ -135,9 +85,8 @@ def run(config: Config, say: Say) -> Report:
         "spread is lowest .. highest of n repetitions; times include the start of the interpreter",
         _peer_note(),
     ]
-    headers = ("what", "unit", "median", "spread", "n", "target", "verdict")
     return Report(
-        "engine", config.quick, headers, [row.cells() for row in rows], [row.row() for row in rows], notes
+        "engine", config.quick, HEADERS, [row.cells() for row in rows], [row.row() for row in rows], notes
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from env_adapters.api import BoolArray, IntArray
-from env_adapters.starcraft.jit import kernel
+from env_adapters.jit import kernel
 from env_adapters.starcraft.random import next_word
 
 

@@ -47,6 +47,15 @@ def unpack(kind: str, spec: TeamSpec, snapshot: bytes) -> dict[str, npt.NDArray[
     return arrays
 
 
+def check_arrays(stored: Arrays, live: Arrays) -> None:
+    """Raise CorruptFileError unless every live array is stored with its shape and type, in finite numbers."""
+    for name, array in live.items():
+        other = stored.get(name)
+        fits = other is not None and (other.shape, other.dtype) == (array.shape, array.dtype)
+        if other is None or not fits or not np.isfinite(other).all():
+            raise CorruptFileError(f"array '{name}' of this snapshot is missing or damaged; take a new one")
+
+
 def digest(arrays: Arrays) -> str:
     """Hex digest (128 bit BLAKE2b) of named arrays: names, types, shapes and bytes."""
     hasher = hashlib.blake2b(digest_size=16)

@@ -178,9 +178,9 @@ def altered(replacements: dict[str, tuple[str, str]], patch: pytest.MonkeyPatch)
             assert old in source, f"{original.__name__} no longer says: {old}"
             source = source.replace(old, new)
         source = source.replace(
-            "from env_adapters.starcraft.jit import inner, kernel\n", "inner = kernel = lambda f: f\n"
+            "from env_adapters.jit import inner, kernel\n", "inner = kernel = lambda f: f\n"
         )
-        source = source.replace("from env_adapters.starcraft.jit import kernel\n", "kernel = lambda f: f\n")
+        source = source.replace("from env_adapters.jit import kernel\n", "kernel = lambda f: f\n")
         for other, copy in copies.items():
             source = source.replace(
                 f"from {getattr(CODE, other).__name__} import", f"from {copy.__name__} import"

@@ -23,7 +23,7 @@ from env_adapters.api import (
     unavailable_action,
 )
 from env_adapters.errors import ActionError, CorruptFileError, InvalidValueError
-from env_adapters.snapshots import digest, pack, unpack
+from env_adapters.snapshots import check_arrays, digest, pack, unpack
 from env_adapters.starcraft import engine, table
 from env_adapters.starcraft.crowd import move_together, untangle
 from env_adapters.starcraft.engine import act_all
@@ -220,13 +220,7 @@ class BattleVectorEnv(VectorEnv):
         """Return to a snapshot of the same scenario, layout, options, engine build and batch size."""
         stored = unpack(self._kind, self.spec, snapshot)
         arrays = self._arrays() | {"available": self._available, "observations": self._observations}
-        for name, array in arrays.items():
-            other = stored.get(name)
-            fits = other is not None and (other.shape, other.dtype) == (array.shape, array.dtype)
-            if other is None or not fits or not np.isfinite(other).all():
-                raise CorruptFileError(
-                    f"array '{name}' of this snapshot is missing or damaged; take a new one"
-                )
+        check_arrays(stored, arrays)
         self._check_bodies(stored["table"])
         for name, array in arrays.items():
             array[:] = stored[name]

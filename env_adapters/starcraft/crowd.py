@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from env_adapters.api import DoubleArray
+from env_adapters.jit import inlined, inner, kernel
 from env_adapters.starcraft.ground import ROOMY, standable
-from env_adapters.starcraft.jit import inlined, inner, kernel
 from env_adapters.starcraft.movement import GRID, snap
 from env_adapters.starcraft.stats import INNER, MOVER, STEP_MAX
 from env_adapters.starcraft.table import (

@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from env_adapters.api import DoubleArray
+from env_adapters.jit import inlined, inner, kernel
 from env_adapters.starcraft.crowd import move_together, untangle
 from env_adapters.starcraft.healing import MEDIVAC, choose_patient, heal, is_patient, within
-from env_adapters.starcraft.jit import inlined, inner, kernel
 from env_adapters.starcraft.movement import face, walk
 from env_adapters.starcraft.table import (
     AIM,

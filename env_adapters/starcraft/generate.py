@@ -21,7 +21,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray, IntArray
-from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.maps import MAP_SIZE, PLAYABLE_LOW, playable_area
 from env_adapters.starcraft.movement import snap
 from env_adapters.starcraft.placement import Body, place, spiral

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from env_adapters.api import BoolArray, DoubleArray
-from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.jit import inner, kernel
 
 BLOCKED: Final = 0
 STANDABLE: Final = 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from env_adapters.api import DoubleArray
+from env_adapters.jit import inner
 from env_adapters.starcraft import units
-from env_adapters.starcraft.jit import inner
 from env_adapters.starcraft.stats import BIOLOGICAL, HEALTH_MAX
 from env_adapters.starcraft.table import (
     AIM,

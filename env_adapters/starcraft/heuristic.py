@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from env_adapters.api import BoolArray, DoubleArray, IntArray
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.healing import MEDIVAC
-from env_adapters.starcraft.jit import inner, kernel
 from env_adapters.starcraft.maps import PLAYABLE_WIDTH
 from env_adapters.starcraft.orders import order_attack, order_heal, order_move
 from env_adapters.starcraft.smac_layer import MOVE_AMOUNT

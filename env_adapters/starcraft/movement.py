@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from env_adapters.api import DoubleArray
+from env_adapters.jit import inlined, inner, kernel
 from env_adapters.starcraft.ground import first_corner
-from env_adapters.starcraft.jit import inlined, inner, kernel
 from env_adapters.starcraft.stats import MOVER, STEP_GAIN, STEP_MAX, TURN_COS, TURN_SIN
 from env_adapters.starcraft.table import (
     FACING_X,

@@ -15,7 +15,7 @@ from math import sqrt
 from typing import Final
 
 from env_adapters.api import BoolArray, DoubleArray, FloatArray, IntArray
-from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.maps import PLAYABLE_WIDTH, MapInfo
 from env_adapters.starcraft.smac_layer import (
     ALLY_BIT,

@@ -7,8 +7,8 @@ repeating the order in force changes nothing.
 from __future__ import annotations
 
 from env_adapters.api import DoubleArray
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.healing import MEDIVAC, is_patient
-from env_adapters.starcraft.jit import inner, kernel
 from env_adapters.starcraft.table import (
     AIM,
     GOAL_X,

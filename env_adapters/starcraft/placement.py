@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray, IntArray
-from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.units import Mover
 
 _AIR: Final = int(Mover.AIR)

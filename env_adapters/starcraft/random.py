@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from env_adapters.api import IntArray
-from env_adapters.starcraft.jit import kernel
+from env_adapters.jit import kernel
 
 _DOMAIN: Final = 0x5C2E46494E45  # keeps these streams apart from those that agents draw their noise from
 

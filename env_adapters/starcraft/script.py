@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from env_adapters.api import DoubleArray
-from env_adapters.starcraft.jit import inner
+from env_adapters.jit import inner
 from env_adapters.starcraft.maps import EnemyOrder, MapInfo
 from env_adapters.starcraft.orders import order_attack_move, order_hunt
 from env_adapters.starcraft.random import next_uniform

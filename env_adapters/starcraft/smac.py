@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from env_adapters.api import BoolArray, FloatArray, IntArray, TeamSpec, VectorEnv
-from env_adapters.errors import InvalidValueError, unknown_name
-from env_adapters.starcraft import maps, omiga_layer, smac_layer, smac_options
+from env_adapters.errors import InvalidValueError
+from env_adapters.starcraft import maps, omiga_layer, smac_layer
 from env_adapters.starcraft.battle import ENGINE_ID, BattleVectorEnv
 from env_adapters.starcraft.script import make_script
 from env_adapters.starcraft.smac_options import SmacOptions
@@ -23,9 +23,6 @@ from env_adapters.starcraft.smac_step import (
 from env_adapters.starcraft.spawns import start_table
 from env_adapters.starcraft.table import N_FIELDS
 
-LAYOUTS: Final = (smac_options.LAYOUT, omiga_layer.LAYOUT)
-"""Layouts that a map can be played in."""
-
 
 def make_vector(scenario_id: str, name: str, n_games: int, **options: Any) -> VectorEnv:
     """Build `n_games` games of a SMAC v1 map; the builder that the scenario table names."""
@@ -40,9 +37,9 @@ class SmacVectorEnv(BattleVectorEnv):
         info: the map.
         n_games: B.
         n_threads: threads that share the games of one call; results do not depend on it.
-        layout: one of `LAYOUTS`.
-        options: fields of `SmacOptions`. Those that change features change the layout's id; `smac-v1-omiga` has
-            its own features and takes none of them.
+        layout: `smac-v1-omiga`, or an id that `SmacOptions.layout_id` writes (default: that of the options).
+        options: fields of `SmacOptions`. Those that change features must agree with the layout, if one is given;
+            `smac-v1-omiga` has its own features and takes none of them.
 
     Raises:
         UnknownNameError: no such layout or option.
@@ -55,30 +52,30 @@ class SmacVectorEnv(BattleVectorEnv):
         info: maps.MapInfo,
         n_games: int,
         n_threads: int = 1,
-        layout: str = smac_options.LAYOUT,
+        layout: str | None = None,
         **options: Any,
     ) -> None:
         self.map = info
-        parsed = SmacOptions.parse(**options)
-        self._rules = smac_rules(info, parsed)
         self._omiga = layout == omiga_layer.LAYOUT
+        if layout is None or self._omiga:
+            parsed = SmacOptions.parse(**options)
+        else:
+            parsed = SmacOptions.of_layout(layout, **options)
+        self._rules = smac_rules(info, parsed)
         if self._omiga:
             self._layer = omiga_layer.make_omiga_layer(info)
             sizes = omiga_layer.omiga_sizes(self._layer)
-            if parsed.layout_id != smac_options.LAYOUT:
+            if parsed.layout_id != SmacOptions().layout_id:
                 raise InvalidValueError(
                     f"layout {layout} has fixed features; leave out the obs_ and state_ options"
                 )
         else:
-            if layout not in (smac_options.LAYOUT, parsed.layout_id):
-                raise unknown_name("layout", layout, LAYOUTS, "the layouts of SMAC v1")
             self._layer = smac_layer.make_layer(info, parsed)
             sizes = smac_layer.sizes(self._layer)
-            layout = parsed.layout_id
         n, m = self._layer.n_allies, self._layer.n_enemies
         spec = TeamSpec(
             scenario=scenario_id,
-            layout=layout,
+            layout=omiga_layer.LAYOUT if self._omiga else parsed.layout_id,
             engine=ENGINE_ID,
             n_agents=n,
             observation_size=sizes.observation,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from env_adapters.api import DoubleArray, FloatArray, IntArray
-from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.maps import MAP_SIZE, PLAYABLE_WIDTH, MapInfo
 from env_adapters.starcraft.smac_options import SmacOptions
 from env_adapters.starcraft.table import COOLDOWN, ENERGY, HEALTH, SHIELD, TYPE, X, Y

@@ -6,12 +6,13 @@ Names, defaults and the rule that `obs_all_health` implies `obs_own_health` are 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
 from numbers import Real
 from typing import ClassVar, Final, Self
 
-from env_adapters.errors import InvalidValueError, unknown_name
+from env_adapters.errors import InvalidValueError, UnknownNameError, unknown_name
 
 LAYOUT: Final = "smac-v1"
 """Observation layout id of the default options."""
@@ -70,11 +71,55 @@ class RewardOptions:
         return cls(**given)  # type: ignore[arg-type]  # __post_init__ checks the types
 
 
+class LayoutOptions(RewardOptions):
+    """Options of which some change what a feature means: each of those is a word of the layout's id."""
+
+    stems: ClassVar[Mapping[str, Mapping[str, object]]]
+    """Layout ids without words -> the options they stand for."""
+
+    @property
+    def layout_id(self) -> str:
+        """Id of the layout that the options make: a stem and, joined by `+`, a word for each changed feature."""
+        raise NotImplementedError
+
+    @classmethod
+    def _read(cls, word: str, given: Mapping[str, object]) -> tuple[str, object]:
+        """Name and value of the option that a word stands for; UnknownNameError if there is none."""
+        raise NotImplementedError
+
+    @classmethod
+    def of_layout(cls, layout: str, **given: object) -> Self:
+        """Options that make a layout: the inverse of `layout_id`. What the id leaves open keeps its default.
+
+        Args:
+            layout: an id.
+            given: further options. Where they and the id speak of the same feature, they must agree.
+
+        Raises:
+            UnknownNameError: not an id that `layout_id` writes, or one without the bounds of a range, not given either.
+            InvalidValueError: a value out of range, or the options given make another layout.
+        """
+        stem, *words = layout.split("+")
+        if stem not in cls.stems:
+            raise unknown_name("layout", layout, cls.stems, "harness ls maps")
+        named = dict(cls.stems[stem]) | dict(cls._read(word, given) for word in words)
+        written = cls.parse(**named).layout_id
+        if written != layout:
+            raise UnknownNameError(f"there is no layout '{layout}'; its features are those of '{written}'")
+        options = cls.parse(**(named | given))
+        if options.layout_id != layout:
+            raise InvalidValueError(
+                f"layout '{layout}' does not go with the options, which make '{options.layout_id}'"
+            )
+        return options
+
+
 @dataclass(frozen=True)
-class SmacOptions(RewardOptions):
+class SmacOptions(LayoutOptions):
     """Every option of SMAC v1 that changes what agents observe, what they are paid or who plays them."""
 
     family: ClassVar[str] = "SMAC"
+    stems: ClassVar[Mapping[str, Mapping[str, object]]] = {LAYOUT: {}}
 
     obs_all_health: bool = True
     """Health and shield of every unit in sight; implies `obs_own_health`."""
@@ -109,12 +154,25 @@ class SmacOptions(RewardOptions):
         """
         hidden = ("state_last_action", "state_timestep_number") if self.obs_instead_of_state else ()
         changed = [
-            field.name if getattr(self, field.name) else f"no_{field.name}"
-            for field in fields(self)
-            if field.name.startswith(("obs_", "state_")) and field.name not in hidden
-            if getattr(self, field.name) != field.default
+            word
+            for word, (name, value) in _WORDS.items()
+            if name not in hidden and getattr(self, name) == value
         ]
         return "+".join([LAYOUT, *changed])
+
+    @classmethod
+    def _read(cls, word: str, given: Mapping[str, object]) -> tuple[str, object]:
+        if word not in _WORDS:
+            raise unknown_name(f"{cls.family} layout option", word, _WORDS, "the fields of SmacOptions")
+        return _WORDS[word]
+
+
+_WORDS: Final = {
+    f"no_{field.name}" if field.default else field.name: (field.name, not field.default)
+    for field in fields(SmacOptions)
+    if field.name.startswith(("obs_", "state_"))
+}
+"""Words of a layout's id -> the option and the value that is not its default."""
 
 
 def _checked(family: str, name: str, value: object, boolean: bool) -> bool | float:

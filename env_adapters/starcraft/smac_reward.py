@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from env_adapters.api import BoolArray, DoubleArray
 from env_adapters.errors import InvalidValueError
-from env_adapters.starcraft.jit import kernel
+from env_adapters.jit import kernel
 from env_adapters.starcraft.maps import MapInfo
 from env_adapters.starcraft.smac_options import RewardOptions
 from env_adapters.starcraft.table import HEALTH, SHIELD, TYPE

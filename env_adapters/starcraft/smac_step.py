@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray, FloatArray, IntArray
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.engine import advance
 from env_adapters.starcraft.healing import MEDIVAC
 from env_adapters.starcraft.heuristic import order_heuristically
-from env_adapters.starcraft.jit import inner, kernel
 from env_adapters.starcraft.omiga_layer import omiga_state
 from env_adapters.starcraft.orders import order_attack, order_heal, order_move, order_stop
 from env_adapters.starcraft.script import Script, begin_script, face_anywhere

@@ -7,7 +7,6 @@ from typing import Any, Final
 import numpy as np
 
 from env_adapters.api import BoolArray, FloatArray, IntArray, TeamSpec, VectorEnv
-from env_adapters.errors import InvalidValueError
 from env_adapters.starcraft import engine
 from env_adapters.starcraft.battle import ENGINE_ID, BattleVectorEnv
 from env_adapters.starcraft.generate import WEIGHTS, make_plan, new_scenario
@@ -24,7 +23,7 @@ from env_adapters.starcraft.smacv2_layer import (
     new_memory,
     sizes,
 )
-from env_adapters.starcraft.smacv2_options import SmacV2Options
+from env_adapters.starcraft.smacv2_options import VARIANTS, SmacV2Options
 from env_adapters.starcraft.smacv2_step import (
     Terrain,
     begin_games,
@@ -42,18 +41,13 @@ _VISITS: Final = 1 << 32
 
 
 def make_vector(scenario_id: str, name: str, n_games: int, **options: Any) -> VectorEnv:
-    """Build `n_games` games of `RACE_N_vs_M[_conic|_epo]`; the builder that the scenario table names.
+    """Build `n_games` games of `RACE_N_vs_M[_VARIANT]`; the builder that the scenario table names.
 
-    `_conic` sets conic_fov; `_epo` sets prob_obs_enemy 0 and action_mask False, the paper's extended partial
-    observability. Explicit options win.
+    Options win over those of the variant.
     """
     race, allies, _, enemies, *variant = name.split("_")
-    presets: dict[str, dict[str, Any]] = {
-        "conic": {"conic_fov": True},
-        "epo": {"prob_obs_enemy": 0.0, "action_mask": False},
-    }
-    chosen = presets[variant[0]] if variant else {}
-    return SmacV2VectorEnv(scenario_id, RACES[race], int(allies), int(enemies), n_games, **(chosen | options))
+    chosen = {**VARIANTS["".join(variant)], **options}
+    return SmacV2VectorEnv(scenario_id, RACES[race], int(allies), int(enemies), n_games, **chosen)
 
 
 def mean_max_reward(race: str, n_enemies: int, options: SmacV2Options) -> float:
@@ -77,12 +71,11 @@ class SmacV2VectorEnv(BattleVectorEnv):
         n_enemies: enemies.
         n_games: B.
         n_threads: threads that share the games of one call; results do not depend on it.
-        layout: the layout the caller expects; must be the one that the options make.
-        layout: if given, the layout id that the options must make.
-        options: fields of `SmacV2Options`.
+        layout: an id that `SmacV2Options.layout_id` writes (default: that of the options).
+        options: fields of `SmacV2Options`. Those that change features must agree with the layout, if one is given.
 
     Raises:
-        UnknownNameError: no such option.
+        UnknownNameError: no such layout or option.
         InvalidValueError: an option's value makes no sense, or the options make another layout.
     """
 
@@ -97,11 +90,10 @@ class SmacV2VectorEnv(BattleVectorEnv):
         layout: str | None = None,
         **options: Any,
     ) -> None:
-        parsed = SmacV2Options.parse(**options)
-        if layout not in (None, parsed.layout_id):
-            raise InvalidValueError(
-                f"layout '{layout}' does not go with the options, which make '{parsed.layout_id}'"
-            )
+        if layout is None:
+            parsed = SmacV2Options.parse(**options)
+        else:
+            parsed = SmacV2Options.of_layout(layout, **options)
         pathable = playable_area()  # upstream's map 32x32_flat
         heights = np.full(pathable.shape, 127.0 / 255.0)
         self._layer = make_layer(race, n_allies, n_enemies, parsed, pathable, heights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from env_adapters.api import BoolArray, DoubleArray, IntArray
-from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.maps import MAP_SIZE
 from env_adapters.starcraft.smac_layer import MEDIVAC, MOVE_AMOUNT, N_FIXED_ACTIONS
 from env_adapters.starcraft.smacv2_cone import reaches

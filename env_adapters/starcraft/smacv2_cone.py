@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import atan, sqrt
 
-from env_adapters.starcraft.jit import kernel
+from env_adapters.jit import kernel
 from env_adapters.starcraft.smacv2_layer import CLAMP, Layer
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray
-from env_adapters.starcraft.jit import kernel
+from env_adapters.jit import kernel
 from env_adapters.starcraft.maps import MAP_SIZE
 from env_adapters.starcraft.smac_layer import N_FIXED_ACTIONS
 from env_adapters.starcraft.smacv2_options import MAX_FOV_ACTIONS, SmacV2Options

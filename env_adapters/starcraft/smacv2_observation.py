@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray, FloatArray, IntArray
-from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.maps import MAP_SIZE
 from env_adapters.starcraft.smac_layer import MOVE_AMOUNT
 from env_adapters.starcraft.smacv2_cone import sees

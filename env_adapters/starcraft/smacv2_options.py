@@ -7,12 +7,13 @@ configurations, not to the constructor's False.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
 from typing import Any, ClassVar, Final, Self
 
-from env_adapters.errors import InvalidValueError, unknown_name
-from env_adapters.starcraft.smac_options import RewardOptions
+from env_adapters.errors import InvalidValueError, UnknownNameError, unknown_name
+from env_adapters.starcraft.smac_options import LayoutOptions
 
 Range = tuple[float, float]
 """Lower and upper bound of a uniform distribution."""
@@ -20,9 +21,16 @@ Range = tuple[float, float]
 MAX_FOV_ACTIONS: Final = 64
 """The layer has room for this many look directions."""
 
+VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "": {},
+    "conic": {"conic_fov": True},
+    "epo": {"prob_obs_enemy": 0.0, "action_mask": False},
+}
+"""Last part of a scenario's name -> its options; `epo` is the paper's extended partial observability."""
+
 
 @dataclass(frozen=True)
-class SmacV2Options(RewardOptions):
+class SmacV2Options(LayoutOptions):
     """Everything a user may change about SMACv2's observations, masks, state and reward.
 
     Raises:
@@ -30,6 +38,10 @@ class SmacV2Options(RewardOptions):
     """
 
     family: ClassVar[str] = "SMACv2"
+    stems: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "smacv2": {},
+        "smacv2-fixed": {"exact_observations": False},
+    }
 
     obs_all_health: bool = True
     """Health and shield of everybody in sight; forces `obs_own_health`."""
@@ -139,14 +151,33 @@ class SmacV2Options(RewardOptions):
                 continue
             if isinstance(value, bool):
                 words.append(name if value else f"no_{name}")
-            elif isinstance(value, tuple):  # the bounds change no feature, having the feature does
+            elif name in _RANGES:  # the bounds change no feature, having the feature does
                 words.append(name)
             else:
-                words.append(f"{name}={value:g}")
+                words.append(f"{name}={_written(value)}")
         return "+".join(words)
+
+    @classmethod
+    def _read(cls, word: str, given: Mapping[str, object]) -> tuple[str, object]:
+        name, _, text = word.partition("=")
+        if word in _WORDS:
+            return _WORDS[word]
+        if word in _RANGES and word in given:
+            return word, given[word]
+        if word in _RANGES:
+            raise UnknownNameError(
+                f"a layout's id does not tell the bounds of {word}; give them too: {word}=(LOWER, UPPER) in Python"
+            )
+        try:
+            return name, _NUMBERS[name](text)
+        except (KeyError, ValueError):
+            known = [*_WORDS, *_RANGES, *(f"{number}=NUMBER" for number in _NUMBERS)]
+            raise unknown_name("SMACv2 layout option", word, known, "the fields of SmacV2Options") from None
 
 
 _DEFAULTS: Final = {field.name: field.default for field in fields(SmacV2Options)}
+_RANGES: Final = ("attack_probability", "health_level")
+_NUMBERS: Final = {"num_fov_actions": int, "min_attack_range": float, "mask_probability": float}
 _LAYOUT_OPTIONS: Final = (
     *(name for name in _DEFAULTS if name.startswith(("obs_", "state_", "observe_"))),
     "conic_fov",
@@ -154,10 +185,15 @@ _LAYOUT_OPTIONS: Final = (
     "use_unit_ranges",
     "min_attack_range",
     "fully_observable",
-    "attack_probability",
-    "health_level",
+    *_RANGES,
     "mask_probability",
 )
+_WORDS: Final = {
+    f"no_{name}" if _DEFAULTS[name] else name: (name, not _DEFAULTS[name])
+    for name in _LAYOUT_OPTIONS
+    if isinstance(_DEFAULTS[name], bool)
+}
+"""Words of a layout's id -> the switch and the value that is not its default."""
 _KINDS: Final = {
     "bool": "True or False",
     "int": "a whole number",
@@ -165,6 +201,12 @@ _KINDS: Final = {
     "float | None": "a finite number or None",
     "Range | None": "a pair of finite numbers (lower, upper) or None",
 }
+
+
+def _written(value: float) -> str:
+    """A number in the fewest digits that read back as the same number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
 
 
 def _is_number(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from env_adapters.api import DoubleArray, FloatArray, IntArray
-from env_adapters.starcraft.jit import kernel
+from env_adapters.jit import kernel
 from env_adapters.starcraft.maps import MAP_SIZE, PLAYABLE_WIDTH
 from env_adapters.starcraft.smac_layer import MEDIVAC
 from env_adapters.starcraft.smacv2_layer import N_TYPE_BITS, Layer, Memory

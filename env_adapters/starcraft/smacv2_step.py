@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from env_adapters.api import BoolArray, DoubleArray, FloatArray, IntArray
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.engine import advance
 from env_adapters.starcraft.generate import Plan, Scenario, generate
 from env_adapters.starcraft.heuristic import order_heuristically
-from env_adapters.starcraft.jit import inner, kernel
 from env_adapters.starcraft.orders import order_attack, order_heal, order_idle_enemies
 from env_adapters.starcraft.random import next_uniform
 from env_adapters.starcraft.script import face_anywhere

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from env_adapters.api import DoubleArray, IntArray
-from env_adapters.starcraft.jit import inner, kernel
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft.random import next_uniform
 from env_adapters.starcraft.smacv2_cone import sees
 from env_adapters.starcraft.smacv2_layer import NOBODY, Layer, Memory

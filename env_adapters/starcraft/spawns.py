@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from env_adapters.api import DoubleArray
+from env_adapters.jit import kernel
 from env_adapters.starcraft import stats as st
 from env_adapters.starcraft.ground import standable
-from env_adapters.starcraft.jit import kernel
 from env_adapters.starcraft.maps import MapInfo
 from env_adapters.starcraft.movement import snap
 from env_adapters.starcraft.stats import unit_stats

@@ -11,7 +11,7 @@ from math import sqrt
 from typing import Final
 
 from env_adapters.api import DoubleArray
-from env_adapters.starcraft.jit import inlined, kernel
+from env_adapters.jit import inlined, kernel
 
 TYPE: Final = 0
 """Row of `units.UNITS`, not the game's own id."""

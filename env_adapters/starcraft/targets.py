@@ -6,7 +6,7 @@ from math import sqrt
 from typing import Final
 
 from env_adapters.api import DoubleArray
-from env_adapters.starcraft.jit import inlined, inner
+from env_adapters.jit import inlined, inner
 from env_adapters.starcraft.stats import DAMAGE, SCAN
 from env_adapters.starcraft.table import (
     ENEMY,

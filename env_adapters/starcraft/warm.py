@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from env_adapters.jit import mark_cached
 from env_adapters.scenarios import make_vector
 from env_adapters.starcraft.battle import BattleVectorEnv
-from env_adapters.starcraft.jit import mark_cached
 
 FAMILIES = {"smac-v1": "3m", "smacv2": "terran_5_vs_5"}
 """Families whose kernels differ, and a small scenario of each."""

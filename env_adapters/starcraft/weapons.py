@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from env_adapters.api import DoubleArray
+from env_adapters.jit import inner, kernel
 from env_adapters.starcraft import units
-from env_adapters.starcraft.jit import inner, kernel
 from env_adapters.starcraft.random import next_uniform
 from env_adapters.starcraft.stats import (
     ARMOR,

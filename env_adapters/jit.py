@@ -1,7 +1,7 @@
-"""Compilation of the engine's kernels, cached by the content of every kernel source.
+"""Compilation of kernels, cached by the content of every source file of their package.
 
 Numba's own cache looks only at the file of the function that is called, so an edit in a file it calls
-into would go unnoticed. Here the cache folder carries a digest of the whole package.
+into would go unnoticed. Here the cache folder carries a digest of the whole package that the kernel is in.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from typing import Any, TypeVar
 
 import numba
 
+_STARCRAFT = Path(__file__).resolve().parent / "starcraft"
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @cache
-def cache_folder() -> Path:
-    """Where compiled kernels of exactly this source live; created on first use."""
+def cache_folder(package: Path) -> Path:
+    """Where compiled kernels of exactly this package's source live; created on first use."""
     hasher = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
     # Numba keys its own files by the path of the source as well.
-    hasher.update(str(Path(__file__).resolve()).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    hasher.update(str(package).encode())
+    for source in (Path(__file__), *sorted(package.glob("*.py"))):
         hasher.update(source.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     for base in (root, Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"):
@@ -40,19 +42,24 @@ def cache_folder() -> Path:
 
 
 def is_cached(family: str) -> bool:
-    """Whether every kernel of a family of scenarios has been compiled from this source on this machine before."""
-    return (cache_folder() / f"complete-{family}").exists()
+    """Whether every kernel of a family of StarCraft scenarios has been compiled from this source on this machine before."""
+    return _mark(family).exists()
 
 
 def mark_cached(family: str) -> None:
-    """Remember that every kernel of a family has been compiled."""
-    (cache_folder() / f"complete-{family}").touch()
+    """Remember that every kernel of a family of StarCraft scenarios has been compiled."""
+    _mark(family).touch()
+
+
+def _mark(family: str) -> Path:
+    return cache_folder(_STARCRAFT) / f"complete-{family}"
 
 
 def kernel(function: Function) -> Function:
     """Compile without the interpreter lock and without reordering floating-point arithmetic."""
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder())
+    package = Path(function.__code__.co_filename).resolve().parent
+    numba.config.CACHE_DIR = str(cache_folder(package))
     try:
         compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     finally:
