@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from agents.api import Agent, Params
+from agents.headers import METADATA
 from agents.registry import load_class
 from env_adapters.api import TeamSpec
 from env_adapters.errors import CorruptFileError, HarnessError, MismatchError, UnknownNameError
@@ -27,7 +28,6 @@ from env_adapters.files import write_atomic, writing
 
 FORMAT: Final = "marl-harness-agent/1"
 """Identifies the files and their version."""
-_METADATA: Final = "marl-harness"
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def write_tensors(path: Path, header: Mapping[str, Any], tensors: Mapping[str, T
     # One metadata entry: safetensors writes several in random order.
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, save(plain, {_METADATA: json.dumps(sealed, sort_keys=True)}))
+    write_atomic(path, save(plain, {METADATA: json.dumps(sealed, sort_keys=True)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Any], Params]:
@@ -90,7 +90,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], Params]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        sealed = json.loads(metadata[_METADATA])
+        sealed = json.loads(metadata[METADATA])
         header, expected = sealed["header"], sealed["sha256"]
     except KeyError as error:
         raise CorruptFileError(
@@ -150,8 +150,20 @@ def check_fits(checkpoint: Checkpoint, spec: TeamSpec) -> None:
         if ours != theirs:
             raise MismatchError(
                 f"checkpoint {checkpoint.path} was trained for {field} '{theirs}', this run has '{ours}'; "
-                f"choose a checkpoint of {spec.scenario} or --map {made_for.scenario.rsplit('-v', 1)[0]}"
+                + _advice(field, made_for, spec)
             )
+
+
+def _advice(field: str, made_for: TeamSpec, spec: TeamSpec) -> str:
+    """What to do about a checkpoint that was made for something else."""
+    layout = f"--layout {made_for.layout}"
+    if field == "scenario":
+        its_world = f"--map {made_for.scenario.rsplit('-v', 1)[0]}"
+        its_world += f" {layout}" if made_for.layout != spec.layout else ""
+        return f"choose a checkpoint of {spec.scenario} or {its_world}"
+    if field == "layout":
+        return f"add {layout}, or choose a checkpoint of {spec.layout}"
+    return f"another version of the project made it: choose another checkpoint of {spec.scenario} or train it again"
 
 
 def initial(name: str, config: Any | None, spec: TeamSpec, seed: int) -> Checkpoint:

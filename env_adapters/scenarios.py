@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from env_adapters.api import DecentralizedEnv, VectorEnv
-from env_adapters.errors import InvalidValueError, MissingExtraError, unknown_name
+from env_adapters.errors import InvalidValueError, MissingExtraError, UnknownNameError, unknown_name
+from env_adapters.mamujoco import robots
+from env_adapters.starcraft.smacv2_options import VARIANTS, SmacV2Options
 
 
 @dataclass(frozen=True)
@@ -30,57 +32,102 @@ class Scenario:
     builder: str
     """`module:function`, called as function(scenario_id, name, n_games, **options) -> VectorEnv."""
     single_builder: str | None = None
-    """`module:function`, called as function(scenario_id, name) -> DecentralizedEnv, where one world has its own path."""
+    """`module:function`, called as function(scenario_id, name, **options) -> DecentralizedEnv, where one world has its own path."""
     extra: str | None = None
     """The optional dependency group the world needs."""
+    layouts: tuple[str, ...] = ()
+    """What its agents can be shown, and by which rules; the first is the default."""
 
     @property
     def id(self) -> str:
         """Name and version, as results carry it."""
         return f"{self.name}-v{self.version}"
 
+    def check_layout(self, layout: str) -> None:
+        """Raise UnknownNameError, with the layouts there are, unless this is one or one with further words.
+
+        Words are options that change what a feature means, as in `smac-v1+obs_last_action`. Robots know more layouts
+        than are listed; their builders check.
+        """
+        if self.family == "mamujoco":
+            return
+        stem, *words = str(layout).split("+")
+        for known in self.layouts:
+            known_stem, *known_words = known.split("+")
+            if stem == known_stem and set(known_words) <= set(words):
+                return
+        raise UnknownNameError(
+            f"map '{self.name}' cannot be played in layout '{layout}'; its layouts: {', '.join(self.layouts)}"
+        )
+
 
 def _smac(name: str, summary: str, n_agents: int, episode_limit: int) -> Scenario:
     builder = "env_adapters.starcraft.smac:make_vector"
-    return Scenario(name, 1, "smac-v1", summary, n_agents, episode_limit, builder)
+    return Scenario(
+        name, 1, "smac-v1", summary, n_agents, episode_limit, builder, layouts=("smac-v1", "smac-v1-omiga")
+    )
 
 
 def _smacv2() -> tuple[Scenario, ...]:
     """SMACv2's scenarios: three races, the paper's five sizes, and its three kinds of observability."""
-    kinds = {
+    notes = {
         "": "",
-        "_conic": ", seen in a cone",
-        "_epo": ", enemies hidden from those who did not find them",
+        "conic": ", seen in a cone",
+        "epo": ", enemies hidden from those who did not find them",
     }
     return tuple(
         Scenario(
-            f"{race}_{allies}_vs_{enemies}{kind}",
+            "_".join([race, str(allies), "vs", str(enemies), *([variant] if variant else [])]),
             1,
             "smacv2",
-            f"{allies} random {race.capitalize()} units against {enemies}{note}",
+            f"{allies} random {race.capitalize()} units against {enemies}{notes[variant]}",
             allies,
             200,
             "env_adapters.starcraft.smacv2:make_vector",
+            layouts=tuple(
+                SmacV2Options(**options, exact_observations=exact).layout_id for exact in (True, False)
+            ),
         )
-        for kind, note in kinds.items()
+        for variant, options in VARIANTS.items()
         for race in ("terran", "protoss", "zerg")
         for allies, enemies in ((5, 5), (10, 10), (10, 11), (20, 20), (20, 23))
     )
 
 
-def _mamujoco(name: str, summary: str, n_agents: int) -> Scenario:
-    module = "env_adapters.mamujoco.robotics"
-    return Scenario(
-        name,
-        1,
-        "mamujoco",
-        summary,
-        n_agents,
-        1000,
-        f"{module}:make_vector",
-        f"{module}:make_single",
-        "mujoco",
+def _mamujoco() -> tuple[Scenario, ...]:
+    """The robots of the public datasets, then gymnasium-robotics' partitions."""
+    adapter, robotics = "env_adapters.mamujoco.adapter", "env_adapters.mamujoco.robotics"
+    dataset = (
+        Scenario(
+            name,
+            1,
+            "mamujoco",
+            f"{team.task}, {team.partition} as in the public datasets",
+            len(team.split),
+            robots.ROBOTS[team.task].episode_limit,
+            f"{adapter}:make_vector",
+            f"{adapter}:make_single",
+            "mujoco",
+            robots.FLAVOURS,
+        )
+        for name, team in robots.DATASET_TEAMS.items()
     )
+    wrapped = (
+        Scenario(
+            name,
+            1,
+            "mamujoco",
+            f"{team.task}, {team.partition} through gymnasium-robotics",
+            team.n_agents,
+            robots.ROBOTS[team.task].episode_limit,
+            f"{robotics}:make_vector",
+            f"{robotics}:make_single",
+            "mujoco",
+            robots.ROBOTICS,
+        )
+        for name, team in robots.ROBOTICS_TEAMS.items()
+    )
+    return (*dataset, *wrapped)
 
 
 _TABLE = (
@@ -108,7 +155,7 @@ _TABLE = (
     _smac("corridor", "6 Zealots against 24 Zerglings", 6, 400),
     _smac("so_many_baneling", "7 Zealots against 32 Banelings", 7, 100),
     *_smacv2(),
-    _mamujoco("6halfcheetah", "HalfCheetah, one agent per joint (6x1)", 6),
+    *_mamujoco(),
 )
 
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _TABLE}
@@ -116,11 +163,25 @@ SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _TABLE
 
 
 def find(name: str) -> Scenario:
-    """Look a scenario up by name (`5m_vs_6m`) or id (`5m_vs_6m-v1`); UnknownNameError with the nearest names."""
+    """Look a scenario up by name (`5m_vs_6m`) or id (`5m_vs_6m-v1`).
+
+    Raises:
+        UnknownNameError: no such scenario; with the nearest names or, for a known robot, its partitions.
+    """
     for scenario in _TABLE:
         if name in (scenario.name, scenario.id):
             return scenario
-    raise unknown_name("map", name, SCENARIOS, "harness ls maps")
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> UnknownNameError:
+    robot, _, partition = str(name).lower().partition("_")
+    known = [other.partition("_")[2] for other in robots.ROBOTICS_TEAMS if other.startswith(f"{robot}_")]
+    if not partition or not known or partition in known:
+        return unknown_name("map", name, SCENARIOS, "harness ls maps")
+    return UnknownNameError(
+        f"robot '{robot}' has no partition '{partition}'; known: {', '.join(sorted(known))} (all: harness ls maps)"
+    )
 
 
 def _load(target: str, scenario: Scenario) -> Callable[..., Any]:
@@ -133,15 +194,19 @@ def _load(target: str, scenario: Scenario) -> Callable[..., Any]:
         raise MissingExtraError(f"map '{scenario.name}'", scenario.extra) from error
 
 
-def make_vector(name: str, n_games: int, **options: Any) -> VectorEnv:
+def make_vector(name: str, n_games: int, *, layout: str | None = None, **options: Any) -> VectorEnv:
     """Build `n_games` worlds of a scenario, stepped together.
 
-    `options` go to the family's builder, fields of `SmacOptions` or `SmacV2Options`; results are published
-    without any that is not part of a layout.
+    Args:
+        name: name or id of the scenario.
+        n_games: B, at least 1.
+        layout: what its agents are shown, and by which rules; one of the scenario's `layouts` (default: the first).
+        options: for the family's builder, fields of `SmacOptions` or `SmacV2Options`; results are published
+            without any that is not part of a layout.
 
     Raises:
-        UnknownNameError: no such scenario.
-        InvalidValueError: less than one game.
+        UnknownNameError: no such scenario, or it has no such layout or option.
+        InvalidValueError: less than one game, or an option whose value makes no sense.
         MissingExtraError: the simulator's package is not installed.
     """
     scenario = find(name)
@@ -149,16 +214,26 @@ def make_vector(name: str, n_games: int, **options: Any) -> VectorEnv:
         raise InvalidValueError(
             f"a batch of {n_games} games of {scenario.name} cannot be played; ask for at least 1"
         )
-    return cast(VectorEnv, _load(scenario.builder, scenario)(scenario.id, scenario.name, n_games, **options))
+    chosen = _chosen(scenario, layout, options)
+    return cast(VectorEnv, _load(scenario.builder, scenario)(scenario.id, scenario.name, n_games, **chosen))
 
 
-def make(name: str, **options: Any) -> DecentralizedEnv:
-    """Build one world of a scenario; options and errors as for `make_vector`."""
+def make(name: str, *, layout: str | None = None, **options: Any) -> DecentralizedEnv:
+    """Build one world of a scenario; layout, options and errors as for `make_vector`."""
     scenario = find(name)
     if scenario.single_builder is not None:
+        chosen = _chosen(scenario, layout, options)
         return cast(
-            DecentralizedEnv, _load(scenario.single_builder, scenario)(scenario.id, scenario.name, **options)
+            DecentralizedEnv, _load(scenario.single_builder, scenario)(scenario.id, scenario.name, **chosen)
         )
     from env_adapters.vector import SingleEnv
 
-    return SingleEnv(make_vector(name, 1, **options))
+    return SingleEnv(make_vector(name, 1, layout=layout, **options))
+
+
+def _chosen(scenario: Scenario, layout: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """What a builder is given beside the scenario."""
+    if layout is None:
+        return options
+    scenario.check_layout(layout)
+    return options | {"layout": layout}

@@ -21,6 +21,7 @@ from env_adapters.api import TeamSpec, VectorEnv
 from env_adapters.bounds import check_at_least, check_between
 from env_adapters.rollout import play
 from harness.latency import LatencySample
+from harness.layouts import label
 from harness.passport import passport
 from harness.progress import Say, every
 from harness.records import EpisodeRecord, RunDirectory, Summary, load_summary
@@ -49,6 +50,8 @@ class EvaluateConfig:
     """A shipped checkpoint of this map (default: vgm2p) or a control such as `random`; all: harness ls agents."""
     checkpoint: Path | None = None
     """A checkpoint file instead of --agent."""
+    layout: str | None = None
+    """What agents are shown, and by which rules (default: the map's first; all: harness ls maps)."""
     episodes: int | None = None
     """Episodes to play (default: 32 on StarCraft II maps, 10 on robots)."""
     seed: int = 0
@@ -117,7 +120,7 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
     check_at_least("--seed", config.seed, 0)
     n_games = min(episodes, _MOST_GAMES if config.n_games is None else config.n_games)
     check_between("--n-games", n_games, 1, _MOST_GAMES_ALLOWED)
-    with scenarios.make_vector(scenario.name, n_games) as env, one_torch_thread():
+    with scenarios.make_vector(scenario.name, n_games, layout=config.layout) as env, one_torch_thread():
         team = choose_team(scenario.name, env.spec, config.agent, config.checkpoint)
         return _run(_plan(config, scenario, team, episodes), env, say)
 
@@ -140,8 +143,9 @@ def _plan(config: EvaluateConfig, scenario: scenarios.Scenario, team: Checkpoint
 def default_folder(
     scenario: scenarios.Scenario, team: Checkpoint, mode: str, seed: int, episodes: int
 ) -> Path:
-    """runs/MAP--AGENT-HASH[-MODE]-sSEED[-nEPISODES]: one folder per team and protocol, without what is default."""
-    parts = [f"{scenario.name}--{team.agent.name}", team.weights_hash[:8]]
+    """runs/MAP[-LAYOUT]--AGENT-HASH[-MODE]-sSEED[-nEPISODES], by team and protocol, without what is default."""
+    layout = label(scenario, team.agent.spec.layout)
+    parts = [f"{scenario.name}{layout}--{team.agent.name}", team.weights_hash[:8]]
     parts += [] if mode == team.agent.act_modes[0] else [mode]
     parts += [f"s{seed}"]
     parts += [] if episodes == _DEFAULT_EPISODES[scenario.family] else [f"n{episodes}"]
@@ -165,7 +169,7 @@ def prepare_engine(scenario: scenarios.Scenario, say: Say) -> None:
     """Compile the kernels of a StarCraft map on the first use on a machine, and say so."""
     if not scenario.family.startswith("smac"):
         return
-    from env_adapters.starcraft.jit import is_cached
+    from env_adapters.jit import is_cached
 
     if not is_cached(scenario.family):
         from env_adapters.starcraft.warm import compile_kernels

@@ -21,6 +21,7 @@ COLUMNS = (
     "checkpoint",
     "dataset",
     "training_seed",
+    "layout",
     "engine",
     "act_mode",
     "episodes",
@@ -51,9 +52,9 @@ def _row(run: Path) -> dict[str, Any] | None:
 
 
 def leaderboard(runs: Sequence[Path]) -> pd.DataFrame:
-    """One row per finished run, sorted by scenario, engine, agent and path.
+    """One row per finished run, sorted by scenario, layout, engine, agent and path; nothing is averaged.
 
-    Results of different engines stay apart through the column `engine`.
+    Results of different layouts and engines stay apart through the columns `layout` and `engine`.
 
     Args:
         runs: run directories, for example from `harness.records.find_runs`.
@@ -72,7 +73,7 @@ def leaderboard(runs: Sequence[Path]) -> pd.DataFrame:
     others = [column for column in frame.columns if column not in COLUMNS]
     frame = frame.reindex(columns=[*COLUMNS, *others])
     frame = frame.astype({column: "Int64" for column in _INTEGERS if column in frame})
-    frame = frame.sort_values(["scenario", "engine", "agent", "run"], ignore_index=True)
+    frame = frame.sort_values(["scenario", "layout", "engine", "agent", "run"], ignore_index=True)
     frame.attrs["unfinished"] = [str(run) for run, row in rows.items() if row is None]
     return frame
 
@@ -131,7 +132,7 @@ def _latency(row: _Row) -> str | None:
 
 def format_table(frame: pd.DataFrame) -> str:
     """The table for the terminal: rounded to what the intervals support, without the rarely read columns."""
-    named = ("scenario", "engine", "agent", "dataset", "training_seed", "act_mode", "episodes")
+    named = ("scenario", "layout", "engine", "agent", "dataset", "training_seed", "act_mode", "episodes")
     rows = [
         (*(row[name] for name in named), _return(row), _win_rate(row), _latency(row), row["run"])
         for row in frame.astype(object).where(frame.notna(), None).to_dict("records")

@@ -32,6 +32,8 @@ def pick_films(records: Sequence[EpisodeRecord], n: int) -> list[int]:
 def replay(map_name: str, team: Checkpoint, mode: str, records: Sequence[EpisodeRecord]) -> Iterator[Episode]:
     """Play recorded episodes again and yield each with everything kept, render states included.
 
+    The world has the layout that the team was made for.
+
     Raises:
         MismatchError: an episode ended in another state than its record says.
     """
@@ -39,7 +41,7 @@ def replay(map_name: str, team: Checkpoint, mode: str, records: Sequence[Episode
 
     seeds = [record.episode_seed for record in records]
     recording = Recording(transitions=True, film=frozenset(seeds))
-    with scenarios.make_vector(map_name, 1) as env:
+    with scenarios.make_vector(map_name, 1, layout=team.agent.spec.layout) as env:
         episodes = play(env, BatchedTeam(team.agent, team.params, 1, mode), seeds, recording)
         for episode, record in zip(episodes, records, strict=True):
             if episode.final_hash != record.final_hash:

@@ -20,7 +20,7 @@ def choose_team(map_name: str, spec: TeamSpec, agent: str | None, checkpoint: Pa
         map_name: name of the scenario without version.
         spec: the world's specification; the team must fit it.
         agent: a shipped checkpoint of this map (`vgm2p`, `ppo-good`) or a control (`random`).
-        checkpoint: a file instead. With neither, the default checkpoint of the map.
+        checkpoint: a file instead. With neither, the default checkpoint of the map and the layout.
 
     Raises:
         InvalidValueError: both agent and checkpoint given.
@@ -37,7 +37,7 @@ def choose_team(map_name: str, spec: TeamSpec, agent: str | None, checkpoint: Pa
     if checkpoint is None:
         if agent is not None:
             _check_ships(map_name, agent)
-        checkpoint = zoo.find(map_name, agent)
+        checkpoint = zoo.find(map_name, agent, spec.layout)
     loaded = load_checkpoint(checkpoint)
     check_fits(loaded, spec)
     return loaded

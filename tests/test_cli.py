@@ -103,7 +103,9 @@ def test_evaluate_from_nothing_to_leaderboard(tmp_path: Path, here: Callable[...
     first = succeeds(*question, cwd=tmp_path)
     header, row, *_ = first.stdout.splitlines()
     assert header.startswith("scenario  agent") and "win rate [95 %]" in header and "p50 / p90" in header
-    assert re.match(r"3m-v1 +nearest \(greedy\) +embedded-sc2/2 +4 +-?\d+\.\d\d ± \d+\.\d\d +\d+% \[", row)
+    assert re.match(
+        r"3m-v1 +nearest \(greedy\) +smac-v1 +embedded-sc2/2 +4 +-?\d+\.\d\d ± \d+\.\d\d +\d+% \[", row
+    )
     (path,), (film,), (board,) = (printed(label, first.stdout) for label in ("run", "film", "leaderboard"))
     assert first.stdout.splitlines()[-1].startswith("next: harness ")
     assert "playing 4 episodes of 3m-v1 on embedded-sc2/2" in first.stderr
@@ -129,7 +131,7 @@ def test_evaluate_from_nothing_to_leaderboard(tmp_path: Path, here: Callable[...
     assert "nearest" in table and "written to table.csv" in table
     assert (tmp_path / "table.csv").read_bytes() == (tmp_path / board).read_bytes()
     listed, _ = here("ls", "runs")
-    assert re.search(rf"^{re.escape(path)} +3m-v1 +nearest +4 of 4 +finished$", listed, re.MULTILINE)
+    assert re.search(rf"^{re.escape(path)} +3m-v1 +smac-v1 +nearest +4 of 4 +finished$", listed, re.MULTILINE)
 
 
 def test_from_data_to_a_leaderboard_row(tmp_path: Path, here: Callable[..., tuple[str, str]]) -> None:
@@ -244,12 +246,15 @@ def blocked(package: str, arguments: Sequence[str], cwd: Path) -> subprocess.Com
     return subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("package", ["mujoco", "gymnasium_robotics"])
-def test_a_missing_extra_says_what_to_install(package: str, tmp_path: Path) -> None:
-    answer = blocked(package, ["evaluate", "--map", "6halfcheetah", "--agent", "random"], tmp_path)
+@pytest.mark.parametrize(
+    ("package", "name"),
+    [("mujoco", "6halfcheetah"), ("gymnasium_robotics", "ant_4x2")],
+)
+def test_a_missing_extra_says_what_to_install(package: str, name: str, tmp_path: Path) -> None:
+    answer = blocked(package, ["evaluate", "--map", name, "--agent", "random"], tmp_path)
     assert answer.returncode == 8
     assert answer.stderr == (
-        "harness: error: map '6halfcheetah' needs an optional package; "
+        f"harness: error: map '{name}' needs an optional package; "
         "install it with: pip install 'marl-harness[mujoco]'\n"
     )
     assert not (tmp_path / "runs").exists()

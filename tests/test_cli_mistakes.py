@@ -64,7 +64,11 @@ CHEAP = [
     (3, "leaderboard --runs nowhere", r"no runs below nowhere; make one with: harness evaluate"),
     (3, "datasets show none.h5", r"there is no dataset file none\.h5"),
     (3, "datasets show .", r"is a folder; name the dataset file"),
-    (3, "collect --map 3m --quality bad", r"quality 'bad' ships for map '3m' \(shipped: .*--checkpoint"),
+    (
+        3,
+        "collect --map 3m --quality bad",
+        r"'bad' ships for map '3m' in layout smac-v1 \(shipped: .*--checkpoint",
+    ),
     (5, "datasets show text.h5", r"text\.h5 is not a dataset file"),
     (6, "evaluate --map 3m --episodes 0", r"--episodes is 0; give a number from 1 to 1000000"),
     (6, "evaluate --map 3m --seed -1", r"--seed is -1; give at least 0"),

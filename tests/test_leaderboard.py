@@ -47,13 +47,31 @@ def test_rows_hold_the_summaries_in_a_fixed_order(tmp_path: Path) -> None:
     ]
     frame = leaderboard(runs)
     assert tuple(frame.columns[: len(COLUMNS)]) == COLUMNS
-    assert {"layout", "wins", "mean_length", "latency_n", "videos", "decentralized"} < set(frame.columns)
+    assert {"wins", "mean_length", "latency_n", "videos", "decentralized"} < set(frame.columns)
     assert [Path(run).name for run in frame["run"]] == ["d", "a", "b", "c"], "engines are never interleaved"
     assert list(frame["engine"].unique()) == ["embedded-sc2/1", "sc2/5.0.12", "mujoco/3.3"]
     first = frame.iloc[0]
     assert (first["checkpoint"], first["training_seed"], first["win_rate_upper"]) == ("0123456789ab", 3, 0.75)
     assert pd.isna(frame.iloc[3]["win_rate"]) and pd.isna(frame.iloc[3]["training_seed"])
     assert leaderboard(runs[::-1]).equals(frame), "the order of the arguments does not matter"
+
+
+def test_results_of_two_layouts_are_two_rows_that_say_so(tmp_path: Path) -> None:
+    runs = [
+        write_run(tmp_path / name, layout=layout, return_mean=mean)
+        for name, layout, mean in (
+            ("a", "smac-v1-omiga", 1.0),
+            ("b", "smac-v1", 2.0),
+            ("c", "smac-v1-omiga", 3.0),
+        )
+    ]
+    frame = leaderboard(runs)
+    assert list(zip(frame["layout"], frame["return_mean"], strict=True)) == [
+        ("smac-v1", 2.0), ("smac-v1-omiga", 1.0), ("smac-v1-omiga", 3.0)
+    ]  # fmt: skip
+    header, *rows = format_table(frame).splitlines()
+    assert header.split()[:2] == ["scenario", "layout"]
+    assert [row.split()[1] for row in rows] == list(frame["layout"])
 
 
 def test_unfinished_runs_are_listed_and_have_no_row(tmp_path: Path) -> None:
@@ -118,7 +136,7 @@ def test_terminal_table_rounds_to_what_the_numbers_support(tmp_path: Path) -> No
     assert "12.3 ± 4.0" in starcraft, "standard error 0.4 supports one decimal"
     assert "50 % [25, 75]" in starcraft and "123 / 457 (batched)" in starcraft
     assert "nan" not in robot.lower() and "<NA>" not in robot and "None" not in robot
-    assert robot.split()[3:5] == ["-", "-"], "no dataset, no training seed"
+    assert robot.split()[4:6] == ["-", "-"], "no dataset, no training seed"
     assert "12.3 " in robot and "±" not in robot
 
 

@@ -83,7 +83,7 @@ def test_an_episode_is_that_of_the_wrapped_world() -> None:
 def test_continuous_spaces() -> None:
     env = halfcheetah()
     observations, _ = env.reset(seed=1)
-    assert observations["agent_5"].shape == (9,)
+    assert observations["agent_5"].shape == (23,)
     space = env.action_space("agent_5")
     assert (space.shape, space.low.item(), space.high.item()) == ((1,), -1.0, 1.0)
     assert env.metadata["name"] == "6halfcheetah-v1"

@@ -24,10 +24,10 @@ from env_adapters.starcraft.ground import first_corner
         ("3m", 1, {"obs_last_acton": True}, "did you mean obs_last_action"),
         ("3m", 1, {"obs_last_action": 3}, "give True or False"),
         ("3m", 1, {"reward_win": float("nan")}, "finite number"),
-        ("3m", 1, {"layout": "smac-v2"}, "did you mean smac-v1"),
+        ("3m", 1, {"layout": "smac-v2"}, "its layouts: smac-v1, smac-v1-omiga"),
         ("3m", 1, {"layout": "smac-v1-omiga", "obs_last_action": True}, "fixed features"),
         ("terran_5_vs_5", 1, {"conic": True}, "did you mean conic_fov"),
-        ("terran_5_vs_5", 1, {"layout": "smac-v1"}, "make 'smacv2'"),
+        ("terran_5_vs_5", 1, {"layout": "smac-v1"}, "its layouts: smacv2, smacv2-fixed"),
         ("terran_5_vs_5", 1, {"prob_obs_enemy": 1.5}, "from 0 to 1"),
     ],
 )

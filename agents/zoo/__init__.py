@@ -24,26 +24,51 @@ class ZooEntry(NamedTuple):
     name: str
     path: Path
 
+    @property
+    def layout(self) -> str:
+        """Layout that its agent was made for, from the file's header; CorruptFileError for a damaged file."""
+        from agents.headers import layout_of
 
-def entries(map_name: str | None = None) -> list[ZooEntry]:
-    """Every shipped checkpoint, or those of one map, sorted by map and name."""
+        return layout_of(self.path)
+
+
+def entries(map_name: str | None = None, layout: str | None = None) -> list[ZooEntry]:
+    """Every shipped checkpoint, or those of one map or one layout, sorted by map and name."""
     found = []
     for path in sorted(FOLDER.glob("*--*.safetensors")):
         of_map, name = path.stem.split("--", 1)
-        if map_name in (None, of_map):
-            found.append(ZooEntry(of_map, name, path))
+        entry = ZooEntry(of_map, name, path)
+        if map_name in (None, of_map) and (layout is None or layout == entry.layout):
+            found.append(entry)
     return found
 
 
-def find(map_name: str, name: str | None = None) -> Path:
-    """Path of a shipped checkpoint, by default of `DEFAULT`; UnknownNameError lists those of the map."""
-    of_map = {entry.name: entry.path for entry in entries(map_name)}
+def find(map_name: str, name: str | None = None, layout: str | None = None) -> Path:
+    """Path of a shipped checkpoint.
+
+    Args:
+        map_name: name of the scenario without version.
+        name: which one; default: `DEFAULT`, else the first by name, of those that fit the layout.
+        layout: layout that a default must fit (default: any). A name is found whatever its layout.
+
+    Raises:
+        UnknownNameError: none of this map, name or layout ships; the message says which do.
+        CorruptFileError: a file had to be looked into and is damaged.
+    """
+    of_map = {entry.name: entry for entry in entries(map_name)}
     if not of_map:
         raise UnknownNameError(
             f"no checkpoint ships for map '{map_name}'; give one with --checkpoint, or --agent random"
         )
-    if name is None:
-        return of_map.get(DEFAULT) or next(iter(of_map.values()))
-    if name not in of_map:
+    if name is not None and name not in of_map:
         raise unknown_name(f"shipped checkpoint of {map_name}", name, of_map, "harness ls agents")
-    return of_map[name]
+    if name is not None:
+        return of_map[name].path
+    for entry in sorted(of_map.values(), key=lambda entry: entry.name != DEFAULT):
+        if layout is None or layout == entry.layout:
+            return entry.path
+    others = ", ".join(f"{entry.name} of {entry.layout}" for entry in of_map.values())
+    raise UnknownNameError(
+        f"no checkpoint of layout '{layout}' ships for map '{map_name}' (shipped: {others}); "
+        "choose its --layout, give a file with --checkpoint, or --agent random"
+    )

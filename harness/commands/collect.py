@@ -15,6 +15,7 @@ from env_adapters.bounds import check_at_least
 from env_adapters.errors import InvalidValueError, OutputError, UnknownNameError
 from harness.commands.parsing import parse, say
 from harness.evaluate import one_torch_thread, prepare_engine
+from harness.layouts import label
 from harness.progress import every
 from harness.team import choose_team
 
@@ -30,7 +31,7 @@ _SHIPPED = "ppo-"
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """Record a dataset. A dataset is a function of map, behaviours, transitions and seed, bit for bit."""
+    """Record a dataset. A dataset is a function of map, layout, behaviours, transitions and seed, bit for bit."""
 
     map: str
     """Scenario; all: harness ls maps."""
@@ -40,6 +41,8 @@ class CollectConfig:
     """Checkpoint files that play equal shares instead."""
     agent: str | None = None
     """A control, such as random, or a shipped checkpoint that plays instead."""
+    layout: str | None = None
+    """What agents are shown, and by which rules (default: the map's first; all: harness ls maps)."""
     act_mode: str | None = None
     """How the behaviour acts (default: sample where the policy can, else its own default)."""
     transitions: int = 100_000
@@ -47,7 +50,7 @@ class CollectConfig:
     seed: int = 0
     """Root of the episode seeds."""
     out: Path | None = None
-    """File to write (default: data/MAP-QUALITY.h5); an existing one is replaced."""
+    """File to write (default: data/MAP[-LAYOUT]-QUALITY.h5); an existing one is replaced."""
     n_games: int = 64
     """Games played side by side. The dataset does not depend on it."""
 
@@ -59,10 +62,12 @@ def main(arguments: list[str]) -> int:
     config = parse(CollectConfig, arguments, "collect")
     scenario = scenarios.find(config.map)
     _check(config)
-    quality = _quality(scenario.name, config)
-    label = quality or config.agent or "custom"
-    path = config.out or Path("data") / f"{scenario.name}-{label}.h5"
-    with scenarios.make_vector(scenario.name, config.n_games) as env, one_torch_thread():
+    layout = scenario.layouts[0] if config.layout is None else config.layout
+    scenario.check_layout(layout)  # before the layout picks the shipped policy
+    quality = _quality(scenario.name, layout, config)
+    who = quality or config.agent or "custom"
+    path = config.out or Path("data") / f"{scenario.name}{label(scenario, layout)}-{who}.h5"
+    with scenarios.make_vector(scenario.name, config.n_games, layout=layout) as env, one_torch_thread():
         teams = _teams(scenario.name, env.spec, config, quality)
         behaviours = [_behaviour(team, config, len(teams)) for team in teams]
         prepare_engine(scenario, say)
@@ -86,13 +91,13 @@ def _check(config: CollectConfig) -> None:
         )
 
 
-def _quality(map_name: str, config: CollectConfig) -> str | None:
+def _quality(map_name: str, layout: str, config: CollectConfig) -> str | None:
     """The quality of the shipped policy that plays; None where something else does."""
     if config.checkpoint is not None or config.agent is not None:
         return None
     shipped = [
         entry.name.removeprefix(_SHIPPED)
-        for entry in zoo.entries(map_name)
+        for entry in zoo.entries(map_name, layout)
         if entry.name.startswith(_SHIPPED)
     ]
     if config.quality in shipped:
@@ -103,7 +108,7 @@ def _quality(map_name: str, config: CollectConfig) -> str | None:
         "behaviour policy" if config.quality is None else f"behaviour policy of quality '{config.quality}'"
     )
     raise UnknownNameError(
-        f"no {wanted} ships for map '{map_name}' (shipped: {', '.join(shipped) or 'none'}); "
+        f"no {wanted} ships for map '{map_name}' in layout {layout} (shipped: {', '.join(shipped) or 'none'}); "
         "give a file with --checkpoint, or --agent random"
     )
 

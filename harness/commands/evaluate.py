@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from env_adapters import scenarios
 from env_adapters.errors import HarnessError
 from harness.commands.parsing import parse, say
 from harness.evaluate import EvaluateConfig, Evaluation, evaluate
+from harness.layouts import option
 from harness.leaderboard import is_leaderboard, leaderboard, write_csv
 from harness.records import Summary, load_summary
 from harness.tables import render
@@ -61,7 +63,10 @@ def _next(config: EvaluateConfig, evaluation: Evaluation) -> str:
     if evaluation.resumed:
         return "everything was there already; --fresh plays it again, --seed 1 plays other episodes"
     if config.agent is None and config.checkpoint is None:
-        return f"harness evaluate --map {config.map} --agent random   # a reference line for the table"
+        layout = option(scenarios.find(config.map), evaluation.summary.layout)
+        return (
+            f"harness evaluate --map {config.map}{layout} --agent random   # a reference line for the table"
+        )
     folder = evaluation.path.parent
     runs = "" if folder == Path("runs") else f" --runs {folder}"
     return f"harness leaderboard{runs}   # this run beside the others"
@@ -73,6 +78,7 @@ def report(evaluation: Evaluation) -> str:
     headers = [
         "scenario",
         "agent",
+        "layout",
         "engine",
         "episodes",
         "return",
@@ -82,6 +88,7 @@ def report(evaluation: Evaluation) -> str:
     row = [
         summary.scenario,
         f"{summary.agent} ({summary.act_mode})",
+        summary.layout,
         summary.engine,
         summary.episodes,
         _mean(summary),

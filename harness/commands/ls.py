@@ -11,7 +11,7 @@ import tyro
 
 from agents import registry, zoo
 from env_adapters import scenarios
-from env_adapters.errors import HarnessError
+from env_adapters.errors import HarnessError, UsageError, unknown_name
 from harness.commands.parsing import parse, say
 from harness.tables import render
 
@@ -22,6 +22,8 @@ class LsConfig:
 
     what: Annotated[Literal["maps", "agents", "datasets", "runs"], tyro.conf.Positional]
     """maps, agents, datasets or runs."""
+    text: Annotated[str | None, tyro.conf.Positional] = None
+    """Only maps whose name, family or layouts contain this."""
     folder: Path | None = None
     """Where to look for datasets (default: data/) or runs (default: runs/)."""
 
@@ -29,8 +31,10 @@ class LsConfig:
 def main(arguments: list[str]) -> int:
     """Run the command; returns 0."""
     config = parse(LsConfig, arguments, "ls")
+    if config.text is not None and config.what != "maps":
+        raise UsageError(f"harness ls: '{config.text}' can choose among maps only, not among {config.what}")
     tables: dict[str, Callable[[], str]] = {
-        "maps": _maps,
+        "maps": lambda: _maps(config.text or ""),
         "agents": _agents,
         "datasets": lambda: _datasets(config.folder or Path("data")),
         "runs": lambda: _runs(config.folder or Path("runs")),
@@ -39,23 +43,44 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _maps() -> str:
+def _maps(text: str) -> str:
     rows = [
-        (s.name, s.id, s.family, s.n_agents, s.episode_limit, s.extra or "-", s.summary)
+        (s.name, s.id, s.family, s.n_agents, s.episode_limit, s.extra or "-", s.summary, ", ".join(s.layouts))
         for s in scenarios.SCENARIOS.values()
+        if any(text.lower() in word.lower() for word in (s.name, s.family, *s.layouts))
     ]
-    return render(["map", "scenario", "family", "agents", "limit", "extra", "what"], rows)
+    if not rows:
+        raise unknown_name("map, family or layout", text, scenarios.SCENARIOS, "harness ls maps")
+    headers = [
+        "map",
+        "scenario",
+        "family",
+        "agents",
+        "limit",
+        "extra",
+        "what",
+        "layouts (default first)",
+    ]
+    return render(headers, rows)
 
 
 def _agents() -> str:
     rows = [(a.name, a.kind, a.summary) for a in registry.AGENTS.values()]
-    shipped = [(e.map, e.name, f"{e.path.stat().st_size / 1024:.0f}", e.path.name) for e in zoo.entries()]
+    shipped = []
+    for entry in zoo.entries():
+        try:
+            layout = entry.layout
+        except HarnessError as error:
+            say(f"left out: {error}")
+            continue
+        kib = f"{entry.path.stat().st_size / 1024:.0f}"
+        shipped.append((entry.map, layout, entry.name, kib, entry.path.name))
     return "\n".join(
         [
             render(["agent", "kind", "what"], rows),
             "",
-            "shipped checkpoints (harness evaluate --map MAP --agent NAME):",
-            render(["map", "name", "KiB", "file"], shipped) if shipped else "none",
+            "shipped checkpoints (harness evaluate --map MAP --layout LAYOUT --agent NAME):",
+            render(["map", "layout", "name", "KiB", "file"], shipped) if shipped else "none",
         ]
     )
 
@@ -74,6 +99,7 @@ def _datasets(folder: Path) -> str:
             (
                 str(path),
                 card.scenario,
+                card.layout,
                 card.n_transitions,
                 card.n_episodes,
                 f"{card.returns.mean:.2f}",
@@ -82,7 +108,7 @@ def _datasets(folder: Path) -> str:
         )
     if not rows:
         return f"no datasets below {folder}; make one with: harness collect --map 5m_vs_6m --quality good"
-    return render(["file", "scenario", "transitions", "episodes", "return", "win rate"], rows)
+    return render(["file", "scenario", "layout", "transitions", "episodes", "return", "win rate"], rows)
 
 
 def _runs(folder: Path) -> str:
@@ -98,7 +124,8 @@ def _runs(folder: Path) -> str:
         config = run.manifest["config"]
         count = f"{len(run.episodes)} of {len(config['episode_seeds'])}"
         state = "finished" if run.summary is not None else "unfinished"
-        rows.append((str(path), config["scenario"], config["agent"], count, state))
+        world = (config["scenario"], config.get("layout"))
+        rows.append((str(path), *world, config["agent"], count, state))
     if not rows:
         return f"no runs below {folder}; make one with: harness evaluate --map 5m_vs_6m"
-    return render(["run", "scenario", "agent", "episodes", "state"], rows)
+    return render(["run", "scenario", "layout", "agent", "episodes", "state"], rows)

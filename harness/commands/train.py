@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from env_adapters.bounds import check_at_least
-from env_adapters.errors import InvalidValueError, MismatchError, UsageError
+from env_adapters.errors import InvalidValueError, MismatchError, UnknownNameError, UsageError
 from env_adapters.files import writing
 from harness.commands.parsing import parse, say
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from agents.online import Progress
     from agents.training import TrainConfig, Trainer, TrainProgress
+    from env_adapters.api import TeamSpec
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class TrainChoice:
     """Dataset to learn from (offline agents)."""
     map: str | None = None
     """Scenario to play (ppo)."""
+    layout: str | None = None
+    """What agents are shown, and by which rules (ppo; default: the map's first; all: harness ls maps)."""
     out: Path | None = None
     """Folder for checkpoint, learning curve and training state (default: below runs/train/)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -88,18 +91,28 @@ def _train_offline(name: str, arguments: list[str]) -> int:
     _check_numbers(training, parsed.hyperparameters)
     device = _device(choice.device)
     torch.set_num_threads(1)
-    trainer, scenario = _offline_trainer(choice, training, kind, parsed.hyperparameters, device)
+    trainer = _offline_trainer(choice, training, kind, parsed.hyperparameters, device)
     if trainer.step:
         say(f"continuing {trainer.folder} at step {trainer.step}")
     checkpoint = trainer.run(lambda progress: _report(progress, training.steps))
-    print(f"{checkpoint}\n\nnext: harness evaluate --map {scenario} --checkpoint {checkpoint}")
+    print(_finished(checkpoint, trainer.agent.spec))
     return 0
+
+
+def _finished(checkpoint: Path, spec: TeamSpec) -> str:
+    """The last lines of a training: its file, and the command that plays it."""
+    from env_adapters import scenarios
+    from harness.layouts import option
+
+    scenario = scenarios.find(spec.scenario)
+    world = f"--map {scenario.name}{option(scenario, spec.layout)}"
+    return f"{checkpoint}\n\nnext: harness evaluate {world} --checkpoint {checkpoint}"
 
 
 def _offline_trainer(
     choice: TrainChoice, training: TrainConfig, kind: type[Any], hyperparameters: Any, device: torch.device
-) -> tuple[Trainer, str]:
-    """The trainer with its dataset open and its folder made, and the name of the dataset's map."""
+) -> Trainer:
+    """The trainer with its dataset open and its folder made."""
     from agents.training import Trainer
     from datasets.formats.native import open_dataset
     from env_adapters import scenarios
@@ -114,13 +127,22 @@ def _offline_trainer(
             f"dataset {choice.dataset} was recorded on {scenario.id}, not on --map {choice.map}; "
             "leave --map away or choose a dataset of that map"
         )
-    with scenarios.make_vector(scenario.name, 1) as env:
-        agent = kind(hyperparameters, env.spec)
+    if choice.layout not in (None, dataset.card.layout):
+        raise MismatchError(
+            f"dataset {choice.dataset} was recorded in layout '{dataset.card.layout}', not in --layout "
+            f"'{choice.layout}'; leave --layout away or choose a dataset of that layout"
+        )
+    try:
+        world = scenarios.make_vector(scenario.name, 1, layout=dataset.card.layout)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"dataset {choice.dataset}: {error}") from error
+    with world:
+        agent = kind(hyperparameters, world.spec)
     name = choice.dataset.stem
     folder = choice.out or Path("runs") / "train" / f"{name}-{agent.name}-s{training.seed}"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    return Trainer(agent, dataset, training, folder, device, dataset_name=name), scenario.name
+    return Trainer(agent, dataset, training, folder, device, dataset_name=name)
 
 
 def _report(progress: TrainProgress, steps: int) -> None:
@@ -156,23 +178,25 @@ def _train_online(name: str, arguments: list[str]) -> int:
     from agents.ppo import Ppo, PpoConfig
     from env_adapters import scenarios
     from harness.evaluate import prepare_engine
+    from harness.layouts import label
 
     parsed = _parse_parts(arguments, run=OnlineRun, training=OnlineConfig, hyperparameters=PpoConfig)
     _check_online(name, parsed.choice)
     _check_numbers(parsed.run, parsed.training, parsed.hyperparameters)
-    scenario = scenarios.find(parsed.choice.map)
-    folder = parsed.choice.out or Path("runs") / "train" / f"{scenario.name}-{name}-s{parsed.run.seed}"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    choice, scenario = parsed.choice, scenarios.find(parsed.choice.map)
     torch.set_num_threads(1)
-    prepare_engine(scenario, say)
-    with scenarios.make_vector(scenario.name, parsed.training.n_games) as env:
+    with scenarios.make_vector(scenario.name, parsed.training.n_games, layout=choice.layout) as env:
         agent = Ppo(parsed.hyperparameters, env.spec)
+        world = f"{scenario.name}{label(scenario, env.spec.layout)}"
+        folder = choice.out or Path("runs") / "train" / f"{world}-{name}-s{parsed.run.seed}"
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        prepare_engine(scenario, say)
         trainer = PpoTrainer(agent, env, parsed.training, parsed.run.seed, parsed.run.steps)
         keeper = _Keeper(trainer, folder, parsed.run)
         trainer.train(keeper.on_update)
         path = keeper.save(folder / "checkpoint.safetensors")
-    print(f"{path}\n\nnext: harness evaluate --map {scenario.name} --checkpoint {path}")
+    print(_finished(path, agent.spec))
     return 0
 
 
