@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import os
 import shutil
 import sys
@@ -20,6 +19,7 @@ from harness.passport import (
     installed_version,
 )
 from harness.tables import render
+from videos import backends
 
 _PYTHONS = ((3, 11), (3, 14))
 """Supported versions, from the first to before the second; as `requires-python` in pyproject.toml."""
@@ -29,6 +29,12 @@ _FREE_DISK_GIB = 2.0
 
 _SHADOWED = ("datasets", "agents")
 """Import packages of ours that share their name with a well-known third-party distribution."""
+
+_GL_LIMIT_S = 5.0
+"""How long OpenGL may take to give a picture; usually it takes less than a second."""
+
+_GL_LABELS = {"egl": "EGL", "osmesa": "OSMesa", "glfw": "GLFW", "": "the system's OpenGL"}
+_GL_REMEDY = "optional, for 3-D films: sudo apt-get install libosmesa6 (or libegl1 libgl1-mesa-dri)"
 
 
 @dataclass(frozen=True)
@@ -99,15 +105,29 @@ def _engine_cache() -> Check:
 
 
 def _gl() -> Check:
-    name = "MuJoCo frames"
-    if sys.platform != "linux":
-        return Check(name, "ok", "drawn with the system's OpenGL")
-    libraries = [ctypes.util.find_library(library) for library in ("OSMesa", "EGL")]
-    found = ", ".join(library for library in libraries if library)
-    if found:
-        return Check(name, "ok", f"3-D through {found}")
-    remedy = "optional, for 3-D films: sudo apt-get install libosmesa6 (or libegl1 libgl1-mesa-dri)"
-    return Check(name, "warning", "no OpenGL library: robots are drawn as flat side views", remedy)
+    """Which way robots are drawn: by asking for a picture, since a library without a driver draws nothing."""
+    name, flat = "MuJoCo frames", "robots are drawn as flat shapes"
+    own, candidates = backends.chosen(), backends.candidates()
+    labels = " or ".join(_GL_LABELS.get(backend, backend) for backend in candidates)
+    if not candidates:
+        if own is not None:
+            return Check(name, "ok", f"{flat}, as MUJOCO_GL={own} asks")
+        return Check(name, "warning", f"no OpenGL library: {flat}", _GL_REMEDY)
+    if installed_version("mujoco") is None:
+        return Check(name, "ok", f"3-D through {labels}, a guess: it cannot be asked without mujoco")
+    try:
+        device = backends.find_device(_GL_LIMIT_S)
+    except TimeoutError as error:
+        slow = _GL_LABELS.get(str(error), str(error))
+        detail = f"3-D through {labels}, a guess: {slow} gave no picture within {_GL_LIMIT_S:g} s"
+        return Check(name, "warning", detail, "ask again; MUJOCO_GL=disable draws flat shapes without OpenGL")
+    if device is None:
+        remedy = _GL_REMEDY if own is None else f"unset MUJOCO_GL; {_GL_REMEDY}"
+        asked = labels if own is None else f"MUJOCO_GL={own}"
+        return Check(name, "warning", f"no picture through {asked}: {flat}", remedy)
+    kind = "software" if device.software else "hardware"
+    label = _GL_LABELS.get(device.backend, device.backend)
+    return Check(name, "ok", f"3-D through {label} ({kind}: {device.renderer})")
 
 
 def _ffmpeg() -> Check:
@@ -157,7 +177,7 @@ def _disk() -> Check:
 
 
 def diagnose() -> list[Check]:
-    """Look at interpreter, packages, devices, libraries and folders; takes well under a second."""
+    """Look at interpreter, packages, devices, libraries and folders; takes about a second."""
     return [
         _python(),
         *_core_packages(),

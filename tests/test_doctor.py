@@ -15,8 +15,18 @@ from env_adapters.errors import HarnessError, InvalidValueError, OutputError
 from harness import doctor, passport, tables
 from harness.doctor import Check, diagnose, format_checks
 from harness.errors import EXIT_CODES, run_command
+from videos import backends
+from videos.backends import Device
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def opengl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with EGL and a GPU, which answers at once; tests/test_videos_robots.py asks the real one."""
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    monkeypatch.setattr(backends, "candidates", lambda: ("egl", "osmesa"))
+    monkeypatch.setattr(backends, "find_device", lambda limit_s: Device("egl", "NVIDIA H200"))
 
 
 def check(name: str) -> Check:
@@ -91,13 +101,40 @@ def test_an_engine_cache_that_cannot_be_written_is_a_warning(
     assert not (tmp_path / "new").exists(), "looking changes nothing"
 
 
-def test_frame_library_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.sys, "platform", "linux")
-    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: f"lib{name}.so")
-    assert check("MuJoCo frames").detail == "3-D through libOSMesa.so, libEGL.so"
-    monkeypatch.setattr(doctor.ctypes.util, "find_library", lambda name: None)
-    assert check("MuJoCo frames").status == "warning", "flat films need no library"
-    assert "apt-get install libosmesa6" in check("MuJoCo frames").remedy
+def test_robot_frames_name_the_way_they_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "MuJoCo frames"
+    assert check(name) == Check(name, "ok", "3-D through EGL (hardware: NVIDIA H200)")
+    software = Device("osmesa", "llvmpipe (LLVM 15.0.6, 256 bits)")
+    monkeypatch.setattr(backends, "find_device", lambda limit_s: software)
+    assert check(name).detail == "3-D through OSMesa (software: llvmpipe (LLVM 15.0.6, 256 bits))"
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None)
+    assert "EGL or OSMesa, a guess" in check(name).detail and check(name).status == "ok"
+
+
+def test_robot_frames_without_opengl_come_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    name, flat = "MuJoCo frames", "robots are drawn as flat shapes"
+    monkeypatch.setattr(backends, "find_device", lambda limit_s: None)
+    broken = check(name)
+    assert (broken.status, broken.detail) == ("warning", f"no picture through EGL or OSMesa: {flat}")
+    assert "apt-get install libosmesa6" in broken.remedy
+    monkeypatch.setenv("MUJOCO_GL", "glfw")
+    monkeypatch.setattr(backends, "candidates", lambda: ("glfw",))
+    assert check(name).detail == f"no picture through MUJOCO_GL=glfw: {flat}"
+    assert check(name).remedy.startswith("unset MUJOCO_GL")
+    monkeypatch.setattr(backends, "candidates", tuple)
+    monkeypatch.setenv("MUJOCO_GL", "disable")
+    assert check(name) == Check(name, "ok", f"{flat}, as MUJOCO_GL=disable asks")
+    monkeypatch.delenv("MUJOCO_GL")
+    assert check(name) == Check(name, "warning", f"no OpenGL library: {flat}", broken.remedy)
+
+
+def test_a_driver_that_takes_too_long_makes_a_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hang(limit_s: float) -> Device | None:
+        raise TimeoutError("egl")
+
+    monkeypatch.setattr(backends, "find_device", hang)
+    assert "a guess: EGL gave no picture within" in check("MuJoCo frames").detail
+    assert check("MuJoCo frames").status == "warning"
 
 
 def test_ffmpeg_disk_and_starcraft_follow_the_machine(
