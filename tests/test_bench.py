@@ -89,7 +89,7 @@ def test_fidelity_judges_every_row() -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((), 2, "name a benchmark: engine, fidelity"),
+        ((), 2, "name a benchmark: engine, mujoco, flavours, fidelity"),
         (("engin",), 3, "did you mean engine"),
         (("engine", "--maps", "3n"), 3, "unknown map '3n'"),
         (("engine", "--maps", "6halfcheetah"), 6, "no StarCraft map"),
@@ -103,7 +103,9 @@ def test_mistakes_are_one_line(arguments: tuple[str, ...], code: int, said: str)
 
 
 def test_help_names_the_benchmarks() -> None:
-    assert re.search(r"^  engine +speed.*\n  fidelity ", bench("--help").stdout, re.MULTILINE)
+    assert re.search(
+        r"^  engine +speed.*\n  mujoco .*\n  flavours .*\n  fidelity ", bench("--help").stdout, re.MULTILINE
+    )
     assert "--quick" in bench("engine", "--help").stdout
 
 

@@ -14,6 +14,8 @@ from harness.tables import render
 
 _BENCHMARKS = {
     "engine": "speed, memory and start of the embedded StarCraft engine",
+    "mujoco": "speed of the robots, of their evaluation and of their films, against their peers",
+    "flavours": "the score of one policy in every flavour of a robot",
     "fidelity": "the embedded StarCraft engine against what is known of the real game",
 }
 """Name, which is that of a module of `benchmarks` -> what it measures."""
