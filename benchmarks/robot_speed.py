@@ -27,6 +27,8 @@ from env_adapters.mamujoco.world import MujocoVectorEnv
 from env_adapters.rollout import play
 
 _HIDDEN = 256
+_CANDIDATES = 8
+"""Robots tried for each one that races."""
 
 
 class Pair(NamedTuple):
@@ -39,6 +41,25 @@ class Pair(NamedTuple):
     def ratio(self) -> float:
         """Ours over the peer's."""
         return self.ours / self.peer
+
+
+def _standing(name: str, n_games: int, n_steps: int) -> tuple[IntArray, FloatArray]:
+    """Episode seeds [B] and random actions [T, B, N, A] under which no robot falls within T steps.
+
+    Raises:
+        HarnessError: too few robots stand.
+    """
+    pool = _CANDIDATES * n_games
+    with scenarios.make_vector(name, pool) as env:
+        shape = (n_steps, pool, env.spec.n_agents, env.spec.action_size)
+        actions = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+        env.reset(np.arange(pool))
+        for action in actions:
+            step = env.step(action)
+    standing = np.flatnonzero(~step.ended)[:n_games]
+    if len(standing) < n_games:
+        raise HarnessError("benchmark stopped: robots fall before the race is over; shorten it")
+    return standing, np.ascontiguousarray(actions[:, standing])
 
 
 class CLimitRace:
@@ -60,9 +81,7 @@ class CLimitRace:
         assert isinstance(env, MujocoVectorEnv)
         self._env, self._n_threads, self._n_steps = env, n_threads, n_steps
         self._model = load_model(ROBOTS[task], legacy=True)
-        shape = (n_steps, env.n_games, env.spec.n_agents, env.spec.action_size)
-        self._actions: FloatArray = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
-        self._seeds = self._standing_seeds()
+        self._seeds, self._actions = _standing(name, n_games, n_steps)
         split = np.concatenate(DATASET_TEAMS[name].split)
         controls = np.zeros((n_games, n_steps, self._model.nu))
         # In single precision, as the omiga flavour passes actions on.
@@ -72,17 +91,6 @@ class CLimitRace:
         self._states = self._starting_states()
         n_state = self._states.shape[1]
         self._out: DoubleArray = np.zeros((n_games, self._controls.shape[1], n_state))
-
-    def _standing_seeds(self) -> IntArray:
-        seeds = np.arange(self._env.n_games)
-        for attempt in range(1, 100):
-            self._env.reset(seeds)
-            for action in self._actions:
-                step = self._env.step(action)
-            if not step.ended.any():
-                return seeds
-            seeds = np.where(step.ended, seeds + self._env.n_games * attempt, seeds)
-        raise HarnessError("benchmark stopped: robots fall before the race is over; shorten it")
 
     def _starting_states(self) -> DoubleArray:
         kind, data = mujoco.mjtState.mjSTATE_FULLPHYSICS, mujoco.MjData(self._model)
