@@ -7,13 +7,14 @@ whoever shares the batch. Randomness comes from one generator per episode and ag
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from agents.api import Agent, with_identity
+from agents.api import Agent
 from env_adapters.api import ActionArray, AgentView, BoolArray, FloatArray, IntArray
 from env_adapters.errors import UnknownNameError
 
@@ -41,6 +42,11 @@ def check_mode(agent: Agent, mode: str | None) -> str:
     return mode
 
 
+def _padded(rows: int) -> int:
+    """The next multiple of BLOCK_ROWS."""
+    return rows + -rows % BLOCK_ROWS
+
+
 @torch.inference_mode()
 def act_in_blocks(
     agent: Agent,
@@ -50,19 +56,13 @@ def act_in_blocks(
     noise: Tensor,
     mode: str,
 ) -> Tensor:
-    """`agent.act_batch` on any number of rows, in blocks of BLOCK_ROWS."""
-    rows = len(inputs)
-    missing = -rows % BLOCK_ROWS
-    if missing:
-        inputs = torch.cat([inputs, inputs[:1].expand(missing, -1)])
-        noise = torch.cat([noise, noise[:1].expand(missing, -1)])
-        available = None if available is None else torch.cat([available, available[:1].expand(missing, -1)])
+    """`agent.act_batch` on a multiple of BLOCK_ROWS rows, in blocks of so many."""
     blocks = []
-    for low in range(0, rows, BLOCK_ROWS):
+    for low in range(0, len(inputs), BLOCK_ROWS):
         block = slice(low, low + BLOCK_ROWS)
         mask = None if available is None else available[block]
         blocks.append(agent.act_batch(params, inputs[block], mask, noise[block], mode))
-    return torch.cat(blocks)[:rows]
+    return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
 
 class _NoiseSource:
@@ -98,14 +98,40 @@ class DecentralizedPolicy:
     ) -> tuple[ActionArray, FloatArray | None]:
         """Choose one action. `memory` is None at the start of an episode, later what the last call returned."""
         noise = memory if memory is not None else self._noise.draw(rng)
-        identity = np.zeros(self.agent.spec.n_agents, dtype=np.float32)
-        identity[view.agent_index] = 1.0
-        inputs = torch.from_numpy(np.concatenate([identity, view.observation])[None])
-        mask = None if view.available_actions is None else torch.from_numpy(view.available_actions[None])
-        action = act_in_blocks(
-            self.agent, self.params, inputs, mask, torch.from_numpy(noise[None]), self.mode
+        n_agents, masked = self.agent.spec.n_agents, view.available_actions is not None
+        rows = _Rows(self._noise, 1, n_agents + len(view.observation), self.agent.spec.action_size, masked)
+        rows.inputs[0, view.agent_index] = 1.0
+        rows.inputs[0, n_agents:] = view.observation
+        rows.noise[0] = noise
+        if rows.available is not None:
+            rows.available[0] = view.available_actions
+        action = rows.act(self.agent, self.params, self.mode)
+        return action[0], noise if self._noise.is_fixed else None
+
+
+class _Rows:
+    """What the network is given: real rows first, then idle ones up to a multiple of BLOCK_ROWS."""
+
+    def __init__(self, source: _NoiseSource, rows: int, width: int, n_actions: int, masked: bool) -> None:
+        padded = _padded(rows)
+        self.rows = rows
+        self.inputs: FloatArray = np.zeros((padded, width), dtype=np.float32)
+        self.noise = source.blank(padded)
+        self.available = np.ones((padded, n_actions), dtype=np.bool_) if masked else None
+        # The same memory as tensors.
+        self._tensors = (
+            torch.from_numpy(self.inputs),
+            None if self.available is None else torch.from_numpy(self.available),
+            torch.from_numpy(self.noise),
         )
-        return action[0].numpy(), noise if self._noise.is_fixed else None
+
+    def act(self, agent: Agent, params: Mapping[str, Tensor], mode: str) -> ActionArray:
+        """Actions of the real rows."""
+        inputs, available, noise = self._tensors
+        actions: ActionArray = act_in_blocks(agent, params, inputs, available, noise, mode).numpy()[
+            : self.rows
+        ]
+        return actions
 
 
 class BatchedTeam:
@@ -117,8 +143,19 @@ class BatchedTeam:
         self.agent, self.params, self.n_games = agent, params, n_games
         self.mode = check_mode(agent, mode)
         self._source = _NoiseSource(agent, self.mode)
-        self._noise = self._source.blank(n_games, agent.spec.n_agents)
         self._generators: list[list[np.random.Generator]] = [[] for _ in range(n_games)]
+        spec, n_agents = agent.spec, agent.spec.n_agents
+        masked = spec.action_kind == "discrete"
+        width = n_agents + spec.observation_size
+        self._rows = _Rows(self._source, n_games * n_agents, width, spec.action_size, masked)
+        self._inputs = self._by_team(self._rows.inputs)
+        self._inputs[:, :, :n_agents] = np.eye(n_agents)
+        self._noise = self._by_team(self._rows.noise)
+
+    def _by_team(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The real ones of padded rows [R, X] as [B, N, X], in the same memory."""
+        n_agents = self.agent.spec.n_agents
+        return rows[: self.n_games * n_agents].reshape(self.n_games, n_agents, -1)
 
     def begin(self, episode_seeds: IntArray, games: IntArray) -> None:
         """Start episodes with fresh generators."""
@@ -138,9 +175,9 @@ class BatchedTeam:
         if self._source.is_fresh:
             for game in range(self.n_games):
                 self._redraw(game)
-        shape = observations.shape[:2]
-        inputs = with_identity(torch.from_numpy(observations)).flatten(0, 1)
-        mask = None if available_actions is None else torch.from_numpy(available_actions).flatten(0, 1)
-        noise = torch.from_numpy(self._noise).flatten(0, 1)
-        actions = act_in_blocks(self.agent, self.params, inputs, mask, noise, self.mode)
-        return actions.numpy().reshape(*shape, *actions.shape[1:])
+        n_agents = self.agent.spec.n_agents
+        self._inputs[:, :, n_agents:] = observations
+        if self._rows.available is not None and available_actions is not None:
+            self._by_team(self._rows.available)[:] = available_actions
+        actions = self._rows.act(self.agent, self.params, self.mode)
+        return actions.reshape(self.n_games, n_agents, *actions.shape[1:])

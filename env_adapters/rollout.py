@@ -98,7 +98,8 @@ class _Slots:
 
     def advance(self, step: VectorStep, actions: ActionArray) -> list[int]:
         """Book one step into every running episode; returns the games whose episode ended."""
-        ended = []
+        ended: list[int] = []
+        has_ended = step.ended
         running = [game for game, episode in enumerate(self.playing) if episode is not None]
         for game in running:
             episode = self.playing[game]
@@ -106,7 +107,7 @@ class _Slots:
             episode.rewards.append(float(step.rewards[game]))
             if self.recording.transitions:
                 episode.actions.append(actions[game].copy())
-            if step.ended[game]:
+            if has_ended[game]:
                 episode.terminated = bool(step.terminated[game])
                 episode.truncated = bool(step.truncated[game])
                 episode.won = bool(step.info["won"][game]) if self.env.spec.has_win else None

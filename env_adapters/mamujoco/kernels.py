@@ -60,8 +60,9 @@ def _total(values: DoubleArray) -> float:
     """Sum of up to 127 numbers in the order of NumPy's: eight running sums, then what is left over."""
     sums = np.zeros(8)
     whole = values.shape[0] // 8 * 8
-    for i in range(whole):
-        sums[i % 8] += values[i]
+    for low in range(0, whole, 8):
+        for i in range(8):
+            sums[i] += values[low + i]
     total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
     for i in range(whole, values.shape[0]):
         total += values[i]
