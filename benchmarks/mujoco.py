@@ -20,8 +20,8 @@ _SINGLE_TARGETS: Final = {"6halfcheetah": 2.0, "3hopper": 1.7, "2ant": 1.6}
 _EVALUATION_TARGET_S, _EVALUATION_RATIO = 0.7, 6.0
 _FRAMES_TARGET = 75.0
 _SIZE = (480, 360)
-_STEPS: Final = {"6halfcheetah": 200, "3hopper": 12, "2ant": 40}
-"""Environment steps of one race: as many as robots under random actions stand through."""
+_RACES: Final = {"6halfcheetah": (200, 2), "3hopper": (12, 10), "2ant": (40, 2)}
+"""Environment steps of one race, as many as most robots stand through, and races whose rates are averaged."""
 _SPEED = "env steps/s"
 
 Say = Callable[[str], None]
@@ -46,15 +46,13 @@ class Effort:
     n_games: int
     repetitions: int
     single_steps: int
-    races: int
-    """Races per repetition of the batched comparison; their rates are averaged."""
     peer_episodes: int
     episode_limit: int
     frames: int
 
 
-FULL = Effort(128, 7, 3000, 8, 2, 1000, 200)
-QUICK = Effort(4, 2, 60, 1, 1, 30, 8)
+FULL = Effort(128, 7, 3000, 2, 1000, 200)
+QUICK = Effort(4, 2, 60, 1, 30, 8)
 
 
 def run(config: Config, say: Say) -> Report:
@@ -109,11 +107,12 @@ def _measure(config: Config, effort: Effort, say: Say) -> Iterator[Measurement]:
 def _batched(name: str, effort: Effort) -> Iterator[Measurement]:
     from benchmarks.robot_speed import CLimitRace, Pair
 
-    races = {n: CLimitRace(name, effort.n_games, n, _STEPS[name]) for n in (1, 2)}
+    n_steps, n_races = _RACES[name]
+    races = {n: CLimitRace(name, effort.n_games, n, n_steps) for n in (1, 2)}
     pairs: dict[int, list[Pair]] = {1: [], 2: []}
     for repetition in range(effort.repetitions):
         for n, race in races.items():
-            runs = [race.race(ours_first=bool((repetition + i) % 2)) for i in range(effort.races)]
+            runs = [race.race(ours_first=bool((repetition + i) % 2)) for i in range(n_races)]
             pairs[n].append(Pair(*(sum(side) / len(runs) for side in zip(*runs, strict=True))))
     for n, measured in pairs.items():
         threads = f"{n} thread{'s' if n > 1 else ''}"
@@ -149,10 +148,9 @@ def _evaluation(effort: Effort) -> Iterator[Measurement]:
 
 
 def _frames(name: str, effort: Effort) -> Iterator[Measurement]:
-    from videos.drawing import Drawing
-
     from benchmarks.robot_speed import recorded_poses
     from videos import gl
+    from videos.drawing import Drawing
 
     task, poses = DATASET_TEAMS[name].task, recorded_poses(name, effort.frames)
     paths: dict[str, Callable[[], Iterator[object]]] = {
