@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -13,6 +13,7 @@ from benchmarks.throughput import BatchedPlay, SinglePlay, steps_per_second
 from env_adapters import scenarios
 from env_adapters.errors import InvalidValueError
 from harness.commands.bench import Report
+from harness.progress import Say
 
 TARGETS: Final = {
     "3m": 1_000_000,
@@ -29,8 +30,6 @@ _MANY_GAMES, _GROWTH_TARGET = 16_384, 2 * 2**30
 _COMPILE_TARGET_S, _START_TARGET_S = 12.0, 1.5
 _PEER_MAPS = ("3m", "5m_vs_6m")
 _SPEED = "env steps/s"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

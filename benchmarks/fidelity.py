@@ -6,7 +6,7 @@ What the rows mean, and the cause of every deviation that is known, stands in do
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks import fidelity_play, fidelity_trace, fidelity_units, fidelity_variants
@@ -14,8 +14,7 @@ from benchmarks.finding import Finding
 from env_adapters.starcraft.battle import ENGINE_ID
 from harness.commands.bench import Report
 from harness.evaluate import one_torch_thread
-
-Say = Callable[[str], None]
+from harness.progress import Say
 
 
 @dataclass(frozen=True)

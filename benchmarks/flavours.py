@@ -7,7 +7,6 @@ physics, rewards and ends differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ from env_adapters.errors import InvalidValueError, MismatchError
 from env_adapters.mamujoco.robots import DATASET_TEAMS, GYMNASIUM, OMIGA, ROBOTICS
 from harness.commands.bench import Report
 from harness.evaluate import episode_seeds, one_torch_thread
+from harness.progress import Say
 
 if TYPE_CHECKING:
     from agents.checkpoints import Checkpoint
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 _WRAPPED: Final = {"6halfcheetah": "halfcheetah_6x1", "3hopper": "hopper_3x1", "2ant": "ant_2x4d"}
 """gymnasium-robotics' partition of the same joints; in `ant_2x4d` the first agent's legs are swapped."""
 _T95: Final = 1.96
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)

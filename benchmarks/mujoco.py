@@ -13,6 +13,7 @@ from env_adapters.errors import InvalidValueError
 from env_adapters.mamujoco.robots import DATASET_TEAMS
 from harness.commands.bench import Report
 from harness.evaluate import one_torch_thread
+from harness.progress import Say
 
 _BATCHED_TARGET = 0.90
 _THREADS_TARGET = 1.9
@@ -23,8 +24,6 @@ _SIZE = (480, 360)
 _RACES: Final = {"6halfcheetah": (200, 2), "3hopper": (12, 10), "2ant": (40, 2)}
 """Environment steps of one race, as many as most robots stand through, and races whose rates are averaged."""
 _SPEED = "env steps/s"
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
