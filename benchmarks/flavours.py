@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _WRAPPED: Final = {"6halfcheetah": "halfcheetah_6x1", "3hopper": "hopper_3x1", "2ant": "ant_2x4d"}
 """gymnasium-robotics' partition of the same joints; in `ant_2x4d` the first agent's legs are swapped."""
-_T95: Final = 1.96
+_Z95: Final = 1.96
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,12 @@ class Score:
     """Mean return in the omiga flavour."""
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """95 % of the mean return, by the normal approximation."""
+    def interval(self) -> tuple[float | None, float | None]:
+        """95 % of the mean return, by the normal approximation; None of a single episode."""
         mean, n = float(self.returns.mean()), len(self.returns)
-        half = _T95 * float(self.returns.std(ddof=1)) / n**0.5 if n > 1 else float("nan")
+        if n < 2:
+            return None, None
+        half = _Z95 * float(self.returns.std(ddof=1)) / n**0.5
         return mean - half, mean + half
 
     def row(self) -> dict[str, Any]:
@@ -92,13 +94,13 @@ class Score:
     def cells(self) -> tuple[object, ...]:
         """The row of the printed table."""
         lower, upper = self.interval
-        spread = self.returns.std(ddof=1) if len(self.returns) > 1 else float("nan")
+        spread = f" ± {self.returns.std(ddof=1):.1f}" if len(self.returns) > 1 else ""
         return (
             self.scenario,
             self.layout,
             self.engine,
-            f"{self.returns.mean():.1f} ± {spread:.1f}",
-            f"[{lower:.1f}, {upper:.1f}]",
+            f"{self.returns.mean():.1f}{spread}",
+            "-" if lower is None or upper is None else f"[{lower:.1f}, {upper:.1f}]",
             len(self.returns),
             f"{self.lengths.mean():.0f}",
             f"{self.returns.mean() / self.native - 1:+.1%}",
@@ -115,6 +117,7 @@ def run(config: Config, say: Say) -> Report:
         MissingExtraError: the simulator is not installed.
     """
     check_at_least("--episodes", config.episodes, 1)
+    check_at_least("--seed", config.seed, 0)
     n_episodes = 2 if config.quick else config.episodes
     scores: list[Score] = []
     with one_torch_thread():
@@ -138,6 +141,10 @@ def _scores(name: str, config: Config, n_episodes: int, say: Say) -> list[Score]
         raise InvalidValueError(f"--maps {name} is no dataset robot; choose from {', '.join(DATASET_TEAMS)}")
     with scenarios.make_vector(name, 1, layout=OMIGA) as env:
         team = choose_team(name, env.spec, None if config.checkpoint else config.agent, config.checkpoint)
+        if "greedy" not in team.agent.act_modes:
+            raise InvalidValueError(
+                f"agent '{team.agent.name}' has no greedy actions; give a trained policy, such as ppo-expert"
+            )
         if team.agent.spec.layout != OMIGA:
             raise MismatchError(
                 f"agent '{team.agent.name}' of layout '{team.agent.spec.layout}' is not of '{OMIGA}'"

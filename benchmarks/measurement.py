@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -36,7 +37,7 @@ class Measurement:
             return "reached"
         if self.at_most:
             return f"{self.value / self.target:.2f} x the limit"
-        return f"{self.value / self.target:.0%} of target"
+        return f"{math.floor(100 * self.value / self.target)}% of target"
 
     def row(self) -> dict[str, Any]:
         """All of it as JSON values."""

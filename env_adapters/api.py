@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from env_adapters.errors import ActionError
+from env_adapters.errors import ActionError, InvalidValueError
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -212,7 +212,19 @@ class TeamPolicy(Protocol):
         """[B, N, D] and [B, N, A] to int64[B, N] or float32[B, N, A]."""
 
 
-def check_joint_actions(actions: ActionArray, spec: TeamSpec, n_games: int) -> None:
+def check_episode_seeds(episode_seeds: IntArray, n_games: int) -> IntArray:
+    """Return one seed per game as int64; InvalidValueError unless there are so many, all whole numbers of 64 bits."""
+    seeds = np.asarray(episode_seeds)
+    if seeds.shape != (n_games,) or not np.issubdtype(seeds.dtype, np.integer):
+        raise InvalidValueError(
+            f"episode seeds are {seeds.dtype} of shape {seeds.shape}; give {n_games} whole numbers, one per game"
+        )
+    if len(seeds) and seeds.max() > np.iinfo(np.int64).max:
+        raise InvalidValueError(f"episode seed {seeds.max()} is not a 64-bit whole number")
+    return seeds.astype(np.int64)
+
+
+def check_action_form(actions: ActionArray, spec: TeamSpec, n_games: int) -> None:
     """Raise ActionError unless `actions` has the shape and type that `VectorEnv.step` takes."""
     discrete = spec.action_kind == "discrete"
     shape = (n_games, spec.n_agents) if discrete else (n_games, spec.n_agents, spec.action_size)
@@ -225,6 +237,12 @@ def check_joint_actions(actions: ActionArray, spec: TeamSpec, n_games: int) -> N
     if not kind_ok:
         wanted = "integers" if discrete else "floating-point numbers"
         raise ActionError(f"joint actions for {spec.scenario} have type {actual.dtype}, expected {wanted}")
+
+
+def check_joint_actions(actions: ActionArray, spec: TeamSpec, n_games: int) -> None:
+    """As `check_action_form`; numbers must be finite, too."""
+    check_action_form(actions, spec, n_games)
+    actual, discrete = np.asarray(actions), spec.action_kind == "discrete"
     if not discrete and not np.isfinite(actual).all():
         game, agent = (int(i) for i in np.argwhere(~np.isfinite(actual))[0][:2])
         raise ActionError(f"action of agent {agent} in game {game} of {spec.scenario} is not finite")

@@ -8,7 +8,7 @@ import numpy as np
 
 from env_adapters import scenarios
 from env_adapters.api import ActionArray, AgentView, DecentralizedEnv, FloatArray, Step
-from env_adapters.errors import ActionError, MissingExtraError
+from env_adapters.errors import ActionError, InvalidValueError, MissingExtraError
 
 try:
     from gymnasium import spaces
@@ -63,6 +63,8 @@ class ParallelTeamEnv(ParallelEnv):  # type: ignore[misc]  # pettingzoo is optio
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         """Start an episode (see Seeds above); `options` are accepted and ignored."""
         if seed is not None:
+            if not isinstance(seed, (int, np.integer)) or seed < 0:
+                raise InvalidValueError(f"seed {seed!r} is not a whole number of 0 or more")
             self._episode_seeds = np.random.default_rng(seed)
         episode_seed = int(self._episode_seeds.integers(2**31)) if seed is None else seed
         self.agents = list(self.possible_agents)
@@ -136,11 +138,11 @@ def _observation(view: AgentView) -> Any:
     return {"observation": view.observation, "action_mask": view.available_actions.astype(np.int8)}
 
 
-def parallel_env(name: str) -> ParallelTeamEnv:
-    """Build a scenario by name or id as a PettingZoo environment.
+def parallel_env(name: str, **options: Any) -> ParallelTeamEnv:
+    """Build a scenario by name or id as a PettingZoo environment; `layout` and other options as for `scenarios.make`.
 
     Raises:
-        UnknownNameError: no such scenario.
+        UnknownNameError: no such scenario, layout or option.
         MissingExtraError: the simulator's package is not installed.
     """
-    return ParallelTeamEnv(scenarios.make(name))
+    return ParallelTeamEnv(scenarios.make(name, **options))

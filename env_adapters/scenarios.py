@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+
 from env_adapters.api import DecentralizedEnv, VectorEnv
 from env_adapters.errors import InvalidValueError, MissingExtraError, UnknownNameError, unknown_name
 from env_adapters.mamujoco import robots
@@ -210,9 +212,9 @@ def make_vector(name: str, n_games: int, *, layout: str | None = None, **options
         MissingExtraError: the simulator's package is not installed.
     """
     scenario = find(name)
-    if n_games < 1:
+    if not isinstance(n_games, (int, np.integer)) or n_games < 1:
         raise InvalidValueError(
-            f"a batch of {n_games} games of {scenario.name} cannot be played; ask for at least 1"
+            f"a batch of {n_games} games of {scenario.name} cannot be played; ask for a whole number of at least 1"
         )
     chosen = _chosen(scenario, layout, options)
     return cast(VectorEnv, _load(scenario.builder, scenario)(scenario.id, scenario.name, n_games, **chosen))

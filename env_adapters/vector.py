@@ -18,6 +18,7 @@ from env_adapters.api import (
     VectorEnv,
     VectorStep,
     check_available,
+    check_episode_seeds,
     check_joint_actions,
 )
 from env_adapters.errors import ActionError, InvalidValueError
@@ -121,7 +122,7 @@ class LoopVectorEnv(VectorEnv):
     def reset(self, episode_seeds: IntArray, games: IntArray | None = None) -> VectorStep:
         """Start episodes in `games` (default: all)."""
         chosen = range(self.n_games) if games is None else games
-        for seed, game in zip(episode_seeds, chosen, strict=True):
+        for seed, game in zip(check_episode_seeds(episode_seeds, len(chosen)), chosen, strict=True):
             self._last[game] = self._envs[game].reset(int(seed))
         return self._gather()
 

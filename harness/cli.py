@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import io
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
@@ -103,6 +104,7 @@ def main() -> None:
     """Entry point of the console script."""
     from harness.errors import run_command
 
+    warnings.formatwarning = lambda message, *_, **__: f"harness: warning: {message}\n"
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without ± or γ shows ? instead of an error
             stream.reconfigure(errors="replace")

@@ -11,6 +11,8 @@ from importlib import util
 from pathlib import Path
 from typing import Literal
 
+from env_adapters.errors import MismatchError
+from env_adapters.mamujoco.versions import check_mujoco
 from harness.passport import (
     CORE_PACKAGES,
     EXTRA_PACKAGES,
@@ -73,8 +75,19 @@ def _extra_packages() -> Iterator[Check]:
         extra = "pettingzoo" if name == "pettingzoo" else "mujoco"
         if version is None:
             yield Check(name, "warning", "not installed (optional)", f"pip install 'marl-harness[{extra}]'")
+        elif name == "mujoco":
+            yield _mujoco(version)
         else:
             yield Check(name, "ok", version)
+
+
+def _mujoco(version: str) -> Check:
+    try:
+        check_mujoco()
+    except MismatchError as error:
+        detail, _, remedy = str(error).partition("; install it with: ")
+        return Check("mujoco", "warning", detail, remedy)
+    return Check("mujoco", "ok", version)
 
 
 def _cuda() -> Check:

@@ -47,7 +47,7 @@ class EvaluateConfig:
     map: str
     """Scenario: a StarCraft II map (`5m_vs_6m`) or a robot (`6halfcheetah`); all: harness ls maps."""
     agent: str | None = None
-    """A shipped checkpoint of this map (default: vgm2p) or a control such as `random`; all: harness ls agents."""
+    """A shipped checkpoint of this map (default: vgm2p or else ppo-expert) or a control such as `random`; all: harness ls agents."""
     checkpoint: Path | None = None
     """A checkpoint file instead of --agent."""
     layout: str | None = None

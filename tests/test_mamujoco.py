@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_actions_outside_the_range() -> None:
     raw, body = played("upstream", wild)
     assert body == played("clip", inside)[1]  # the simulator clamps the torque
     assert played("clip", inside)[0] - raw == pytest.approx(0.1 * (6 * 25 - 6), abs=1e-5)
-    with pytest.raises(ActionError, match=r"agent 0 in game 0 of 6halfcheetah-v1 at step 0 is outside \[-1"):
+    with pytest.raises(ActionError, match=r"agent 0 of 6halfcheetah-v1 at step 0 is outside \[-1"):
         played("error", wild)
 
 
@@ -144,9 +145,11 @@ def test_wrong_actions_say_who_and_when_and_change_nothing() -> None:
         before = env.state_hash()
         wrong = good.copy()
         wrong[1, 2] = np.nan
-        with pytest.raises(ActionError, match=r"agent 1 in game 0 of 2ant-v1 at step 1 is not .* 2 is"):
+        with pytest.raises(
+            ActionError, match=r"agent 1 of 2ant-v1 at step 1 is not finite: component 2 is nan"
+        ):
             env.step(wrong)
-        with pytest.raises(ActionError, match=r"have shape \(1, 8\), expected \(1, 2, 4\)"):
+        with pytest.raises(ActionError, match=r"2ant-v1 has shape \(8,\), expected \(2, 4\)"):
             env.step(good.ravel())
         with pytest.raises(ActionError, match="have type int64, expected floating-point"):
             env.step(np.zeros((2, 4), dtype=np.int64))
@@ -213,6 +216,8 @@ def test_nonsense_is_refused_in_one_line() -> None:
         ({"layout": "mamujoco-omega-v2"}, UnknownNameError, "mamujoco-omiga-v2"),
         ({"out_of_range": "wrap"}, InvalidValueError, "clip, error, upstream"),
         ({"n_threads": 0}, InvalidValueError, "at least 1"),
+        ({"n_threads": "2"}, InvalidValueError, "'2'; give a whole number"),
+        ({"layout": "mamujoco-robotics-v1-obsk1"}, MismatchError, "its layouts: mamujoco-omiga-v2"),
         ({"colour": 1}, UnknownNameError, "unknown option of a robot 'colour'"),
     ):
         with pytest.raises(kind, match=words) as caught:
@@ -220,6 +225,62 @@ def test_nonsense_is_refused_in_one_line() -> None:
         assert "\n" not in str(caught.value)
     with scenarios.make("3hopper") as env, pytest.raises(InvalidValueError, match="-3 is negative"):
         env.reset(-3)
+
+
+def test_batches_take_whole_seeds_only_and_name_the_game() -> None:
+    with scenarios.make_vector("3hopper", 2) as env:
+        for seeds in (np.array([0.5, 0.5]), np.arange(3), np.zeros((2, 1), dtype=int), np.array(["1", "2"])):
+            with pytest.raises(InvalidValueError, match="give 2 whole numbers, one per game"):
+                env.reset(seeds)
+        with pytest.raises(InvalidValueError, match="is not a 64-bit whole number"):
+            env.reset(np.array([0, 2**63], dtype=np.uint64))
+        env.reset(np.arange(2))
+        wrong = np.zeros((2, 3, 1), dtype=np.float32)
+        wrong[1, 2] = np.inf
+        with pytest.raises(ActionError, match="agent 2 in game 1 of 3hopper-v1 at step 0 is not finite"):
+            env.step(wrong)
+    for count in (1.5, "2", None, 0):
+        with pytest.raises(InvalidValueError, match="a whole number of at least 1"):
+            scenarios.make_vector("3hopper", count)  # type: ignore[arg-type]
+
+
+def test_huge_numbers_are_clipped_before_they_are_rounded() -> None:
+    huge = np.full((6, 1), 1e300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert played("clip", huge) == played("clip", np.ones((6, 1)))  # type: ignore[arg-type]
+        with pytest.raises(ActionError, match="is outside"):
+            played("error", np.full((6, 1), 1 + 1e-9))  # type: ignore[arg-type]
+
+
+def test_a_snapshot_knows_which_games_have_begun() -> None:
+    with scenarios.make_vector("3hopper", 2) as env, scenarios.make_vector("3hopper", 2) as other:
+        env.reset(np.array([4]), np.array([0]))
+        for copy in (pickle.loads(pickle.dumps(env)), other):
+            if copy is other:
+                assert other.restore(env.snapshot()).truncated.tolist() == [False, False]
+            with pytest.raises(ActionError, match="reset every game"):
+                copy.step(np.zeros((2, 3, 1), dtype=np.float32))
+            copy.reset(np.array([5]), np.array([1]))
+            copy.step(np.zeros((2, 3, 1), dtype=np.float32))
+            assert copy.state_hash(0) != copy.state_hash(1)
+
+
+def test_physics_that_diverges_is_reported_through_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for n_games in (1, 2):
+        env = scenarios.make_vector("2ant", n_games)
+        pose = np.r_[0, 0, 0.75, 1, np.zeros(11)]
+        for game in range(n_games):
+            env.place(game, pose, np.full(14, 1e8))  # type: ignore[attr-defined]
+        with pytest.warns(RuntimeWarning, match="MuJoCo: .*huge value"):
+            env.step(np.zeros((n_games, 2, 4), dtype=np.float32))
+    with pytest.raises(InvalidValueError, match="pose of game 0 is not finite"):
+        env.place(0, pose * np.nan, np.zeros(14))  # type: ignore[attr-defined]
+    assert capfd.readouterr().err == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_render_state() -> None:

@@ -12,7 +12,7 @@ import pytest
 from toys import LongToy, ToyTeamEnv
 
 from env_adapters import scenarios
-from env_adapters.errors import ActionError, MissingExtraError, UnknownNameError
+from env_adapters.errors import ActionError, InvalidValueError, MissingExtraError, UnknownNameError
 
 pytest.importorskip("pettingzoo")
 
@@ -78,6 +78,17 @@ def test_an_episode_is_that_of_the_wrapped_world() -> None:
         assert (set(terminated.values()), set(truncated.values())) == ({step.terminated}, {step.truncated})
     assert step.terminated or step.truncated
     assert env.step({}) == ({}, {}, {}, {}, {})
+
+
+def test_options_and_seeds_are_those_of_the_world() -> None:
+    with pytest.raises(UnknownNameError, match="cannot be played in layout"):
+        parallel_env("3m", layout="smac-v9")
+    env = parallel_env("3m", layout="smac-v1-omiga")
+    assert env.env.spec.layout == "smac-v1-omiga"
+    for seed in (-1, 1.5):
+        with pytest.raises(InvalidValueError, match="is not a whole number of 0 or more"):
+            env.reset(seed=seed)  # type: ignore[arg-type]
+    env.close()
 
 
 def test_continuous_spaces() -> None:

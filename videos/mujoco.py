@@ -104,6 +104,11 @@ def _views(task: str, qpos: DoubleArray) -> Iterator[Image.Image]:
     yield from map(Drawing(task, size).draw, qpos[count:])
 
 
+def _tenths(number: float) -> str:
+    """With one decimal, and no minus before zero."""
+    return f"{round(float(number), 1) + 0.0:.1f}"
+
+
 def _write_gauges(strip: Image.Image, shot: Shot, qpos: DoubleArray, step_s: float) -> None:
     """What the shot measures, into the header's lower half, for the last of the poses [T, nq] so far."""
     if shot.gauge == "height":
@@ -112,7 +117,7 @@ def _write_gauges(strip: Image.Image, shot: Shot, qpos: DoubleArray, step_s: flo
         x = qpos[:, 0]
         window = min(len(x) - 1, round(_SPEED_WINDOW_S / step_s))
         speed = (x[-1] - x[-1 - window]) / (window * step_s) if window else 0.0
-        gauges = [(250, f"{x[-1] - x[0]:.1f}", "m"), (400, f"{speed:.1f}", "m/s")]
+        gauges = [(250, _tenths(x[-1] - x[0]), "m"), (400, _tenths(speed), "m/s")]
     else:
         return
     pen = ImageDraw.Draw(strip)
@@ -127,7 +132,7 @@ def _achieved(shot: Shot, qpos: DoubleArray, step_s: float) -> str:
     if shot.gauge == "height":
         return f"{qpos[-1, 2]:.2f} m high after {duration}"
     if shot.gauge == "distance":
-        return f"{qpos[-1, 0] - qpos[0, 0]:.1f} m in {duration}"
+        return f"{_tenths(qpos[-1, 0] - qpos[0, 0])} m in {duration}"
     return f"{len(qpos) - 1} steps in {duration}"
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from env_adapters.api import ActionArray, FloatArray, TeamSpec
 from env_adapters.errors import ActionError, InvalidValueError
@@ -57,6 +58,11 @@ def check_joint_action(
                 raise ActionError(
                     f"action of agent {agent} {where} has the number {outside[0]:.9g}, outside [-1, 1]"
                 )
+    return in_single_precision(action, rule)
+
+
+def in_single_precision(action: npt.NDArray[Any], rule: str) -> FloatArray:
+    """A contiguous copy of finite numbers, clipped to [-1, 1] unless the rule is "upstream"."""
     limit = np.finfo(np.float32).max if rule == "upstream" else 1.0
-    fit: FloatArray = np.clip(action, -limit, limit).astype(np.float32)
+    fit: FloatArray = np.ascontiguousarray(np.clip(action, -limit, limit), dtype=np.float32)
     return fit

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from env_adapters.api import ActionArray, DecentralizedEnv, Step, VectorEnv
-from env_adapters.errors import unknown_name
+from env_adapters.errors import ActionError, unknown_name
 from env_adapters.mamujoco.robots import DATASET_TEAMS
 from env_adapters.mamujoco.versions import import_mujoco
 from env_adapters.vector import SingleEnv
@@ -36,7 +36,7 @@ def make_vector(scenario_id: str, name: str, n_games: int, **options: Any) -> Ve
     known = ("layout", "out_of_range", "n_threads")
     for option in options:
         if option not in known:
-            raise unknown_name("option of a robot", option, known, "the arguments of MujocoVectorEnv")
+            raise unknown_name("option of a robot", option, known, "docs/mujoco.md")
     if name not in DATASET_TEAMS:
         raise unknown_name("robot", name, DATASET_TEAMS, "harness ls maps")
     return MujocoVectorEnv(scenario_id, DATASET_TEAMS[name], n_games, **options)
@@ -56,10 +56,15 @@ class MujocoEnv(SingleEnv):
         super().__init__(vector)
         self._robot = vector
         self._agents = tuple(range(self.spec.n_agents))
+        self._shape = (self.spec.n_agents, self.spec.action_size)
         self._masks = (None,) * self.spec.n_agents
 
     def step(self, joint_action: ActionArray) -> Step:
         """Advance; a world that has ended stays as it is."""
-        robot = self._robot
-        robot.advance(cast(ActionArray, np.asarray(joint_action)[None]))
+        robot, action = self._robot, np.asarray(joint_action)
+        if action.shape != self._shape:
+            raise ActionError(
+                f"joint action of {self.spec.scenario} has shape {action.shape}, expected {self._shape}"
+            )
+        robot.advance(cast(ActionArray, action[None]))
         return robot.single(self._agents, self._masks)

@@ -31,15 +31,16 @@ def steer(
     `actuator` [N * A] says which actuator each component drives.
 
     Returns:
-        -1; or the flat index of the first action that is not finite or, in mode `REFUSE`, outside [-1, 1]. Nothing
-        is written then.
+        -1; or the flat index of the first action that is not finite or, of a running game in mode `REFUSE`, outside
+        [-1, 1]. Nothing is written then.
     """
     n_games, width = commands.shape[0], actuator.shape[0]
     flat = actions.reshape((n_games, width))
     for game in range(n_games):
         for i in range(width):
             outside = not (-1.0 <= flat[game, i] <= 1.0)
-            if running[game] and outside and (mode == REFUSE or not np.isfinite(flat[game, i])):
+            refused = mode == REFUSE and running[game]
+            if outside and (refused or not np.isfinite(flat[game, i])):
                 return game * width + i
     for game in range(n_games):
         if running[game]:
@@ -56,9 +57,12 @@ def steer(
 
 
 @inner
-def _total(values: DoubleArray) -> float:
-    """Sum of up to 127 numbers in the order of NumPy's: eight running sums, then what is left over."""
-    sums = np.zeros(8)
+def _total(values: DoubleArray, sums: DoubleArray) -> float:
+    """Sum of up to 127 numbers in the order of NumPy's: eight running sums, then what is left over.
+
+    `sums` [8] is room to work in.
+    """
+    sums[:] = 0.0
     whole = values.shape[0] // 8 * 8
     for low in range(0, whole, 8):
         for i in range(8):
@@ -70,11 +74,17 @@ def _total(values: DoubleArray) -> float:
 
 
 @inner
-def _total_of_squares(values: DoubleArray) -> float:
-    squares = np.empty(values.shape[0])
-    for i in range(values.shape[0]):
-        squares[i] = values[i] * values[i]
-    return _total(squares)
+def _total_of_squares(values: DoubleArray, sums: DoubleArray) -> float:
+    """As `_total`, of the squares."""
+    sums[:] = 0.0
+    whole = values.shape[0] // 8 * 8
+    for low in range(0, whole, 8):
+        for i in range(8):
+            sums[i] += values[low + i] * values[low + i]
+    total = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+    for i in range(whole, values.shape[0]):
+        total += values[i] * values[i]
+    return total
 
 
 @inner
@@ -151,7 +161,7 @@ def pay(
         else:  # single precision, as NumPy 2 multiplies a Python number and a float32
             cost = np.float64(np.float32(rule.control_cost) * effort)
         if rule.contact_cost > 0.0:
-            cost += rule.contact_cost * _total_of_squares(contact[game])
+            cost += rule.contact_cost * _total_of_squares(contact[game], np.empty(8))
         alive = rule.alive if rule.alive_when_fallen or not fallen else 0.0
         rewards[game] = (forward + alive) - cost
         terminated[game] = fallen
@@ -178,7 +188,7 @@ def look(
     n_positions, n_velocities = qpos.shape[1] - rule.first_position, qvel.shape[1]
     n_contact = contact.shape[1] - rule.first_contact
     limit, width = rule.velocity_limit, features.shape[1]
-    seen = np.empty(observations.shape[2])
+    seen, sums = np.empty(observations.shape[2]), np.empty(8)
     for game in range(qpos.shape[0]):
         row = features[game]
         for i in range(n_positions):
@@ -191,18 +201,18 @@ def look(
             for i in range(seen.shape[0]):
                 seen[i] = row[i] if i < width else 1.0 if i == width + agent else 0.0
             if rule.legacy:
-                _standardise(seen)
+                _standardise(seen, sums)
             for i in range(seen.shape[0]):
                 observations[game, agent, i] = seen[i]
 
 
 @inner
-def _standardise(vector: DoubleArray) -> None:
+def _standardise(vector: DoubleArray, sums: DoubleArray) -> None:
     """Subtract the mean and divide by the (population) standard deviation, in place."""
     length = vector.shape[0]
-    mean = _total(vector) / length
+    mean = _total(vector, sums) / length
     for i in range(length):
         vector[i] -= mean
-    deviation = np.sqrt(_total_of_squares(vector) / length)
+    deviation = np.sqrt(_total_of_squares(vector, sums) / length)
     for i in range(length):
         vector[i] /= deviation

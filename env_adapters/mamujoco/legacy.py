@@ -18,9 +18,14 @@ import mujoco
 import numpy as np
 
 from env_adapters.mamujoco.quiet import python_warnings
-from env_adapters.mamujoco.robots import ROBOTICS_TEAMS, Robot, model_path
+from env_adapters.mamujoco.robots import OMIGA, ROBOTICS_TEAMS, Robot, model_path
 
 _INERTIA = ("body_mass", "body_inertia", "body_ipos", "body_iquat")
+
+
+def engine_id(layout: str) -> str:
+    """Simulator and version, as results carry it; the legacy constants make another engine."""
+    return f"mujoco/{mujoco.__version__}" + ("+2.1-constants" if layout == OMIGA else "")
 
 
 def load_spec(robot: Robot) -> Any:

@@ -20,6 +20,25 @@ _previous: Any = None
 _messages: list[str] = []
 
 
+PENDING: Final[list[str]] = []
+"""What MuJoCo warned of outside `python_warnings`, in worlds that are stepped too often to enter it each time."""
+
+
+def collect_warnings() -> None:
+    """Keep warnings of MuJoCo in `PENDING` from now on, unless this process has a handler of its own."""
+    with _lock:
+        if _inside == 0 and mujoco.get_mju_user_warning() is None:
+            mujoco.set_mju_user_warning(PENDING.append)
+
+
+def report_pending() -> None:
+    """Give pending warnings as Python's RuntimeWarning, each text once."""
+    messages = list(dict.fromkeys(PENDING))
+    PENDING.clear()
+    for message in messages:
+        warnings.warn(f"MuJoCo: {message}", RuntimeWarning, stacklevel=3)
+
+
 @contextlib.contextmanager
 def python_warnings() -> Iterator[None]:
     """Turn what MuJoCo warns of into Python's RuntimeWarning, given at the end; drop the one that is harmless.

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from env_adapters.api import DoubleArray
 from env_adapters.mamujoco.robots import GYMNASIUM, OMIGA
 
 RulesArray = npt.NDArray[Any]
@@ -62,6 +63,14 @@ class Start:
     """Joint positions are uniform in ± this, metres or radians."""
     gaussian_velocity: bool
     """Joint velocities are Gaussian with this standard deviation; else uniform in ± this."""
+
+    def draw(self, initial: DoubleArray, n_velocities: int, seed: int) -> tuple[DoubleArray, DoubleArray]:
+        """Positions [nq] around the initial ones, and velocities [nv]; the same as Gymnasium's for this seed."""
+        generator = np.random.default_rng(seed)
+        positions = initial + generator.uniform(-self.scale, self.scale, len(initial))
+        if self.gaussian_velocity:
+            return positions, self.scale * generator.standard_normal(n_velocities)
+        return positions, generator.uniform(-self.scale, self.scale, n_velocities)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import mujoco
 import numpy as np
 
 from env_adapters.api import (
@@ -21,23 +20,20 @@ from env_adapters.api import (
     TeamSpec,
     VectorEnv,
     VectorStep,
-    check_joint_actions,
+    check_action_form,
+    check_episode_seeds,
 )
-from env_adapters.errors import ActionError, InvalidValueError, UnknownNameError
-from env_adapters.mamujoco.actions import check_out_of_range
+from env_adapters.errors import ActionError, InvalidValueError, MismatchError, UnknownNameError
+from env_adapters.mamujoco.actions import check_out_of_range, in_single_precision
 from env_adapters.mamujoco.kernels import CLIP, PASS, REFUSE, look, pay, steer
-from env_adapters.mamujoco.legacy import load_model
-from env_adapters.mamujoco.robots import FLAVOURS, OMIGA, ROBOTS, DatasetTeam
+from env_adapters.mamujoco.legacy import engine_id, load_model
+from env_adapters.mamujoco.quiet import PENDING, collect_warnings, report_pending
+from env_adapters.mamujoco.robots import FLAVOURS, OMIGA, ROBOTICS_PREFIX, ROBOTS, DatasetTeam
 from env_adapters.mamujoco.rules import DYNAMICS, RULES, rules_array
 from env_adapters.mamujoco.simulation import STATE, BatchSimulation, LoopSimulation, Simulation
 from env_adapters.snapshots import check_arrays, digest, pack, unpack
 
 _MODES: Final = {"clip": CLIP, "error": REFUSE, "upstream": PASS}
-
-
-def engine_id(layout: str) -> str:
-    """Simulator and version, as results carry it; the legacy constants make another engine."""
-    return f"mujoco/{mujoco.__version__}" + ("+2.1-constants" if layout == OMIGA else "")
 
 
 class MujocoVectorEnv(VectorEnv):
@@ -53,6 +49,7 @@ class MujocoVectorEnv(VectorEnv):
 
     Raises:
         UnknownNameError: no such layout.
+        MismatchError: a layout of gymnasium-robotics' partitions.
         InvalidValueError: another value makes no sense.
     """
 
@@ -66,12 +63,13 @@ class MujocoVectorEnv(VectorEnv):
         n_threads: int = 1,
     ) -> None:
         if layout not in FLAVOURS:
-            raise UnknownNameError(
+            kind = MismatchError if str(layout).startswith(ROBOTICS_PREFIX) else UnknownNameError
+            raise kind(
                 f"map '{scenario_id.rsplit('-v', 1)[0]}' cannot be played in layout '{layout}'; its layouts: {', '.join(FLAVOURS)}"
             )
         check_out_of_range(out_of_range)
-        if n_threads < 1:
-            raise InvalidValueError(f"n_threads is {n_threads}; give at least 1")
+        if not isinstance(n_threads, int) or n_threads < 1:
+            raise InvalidValueError(f"n_threads is {n_threads!r}; give a whole number of at least 1")
         self._made_from = (scenario_id, team, n_games, layout, out_of_range, n_threads)
         self.n_games = n_games
         self._out_of_range = out_of_range
@@ -96,6 +94,7 @@ class MujocoVectorEnv(VectorEnv):
     def _simulate(self, task: str, n_threads: int) -> Simulation:
         legacy, dynamics, n = self._rules.legacy, self._dynamics, self.n_games
         self._model = load_model(ROBOTS[task], legacy)
+        collect_warnings()
         computes_contact = dynamics.n_contact > 0 and not legacy
         if n == 1 or computes_contact:
             return LoopSimulation(
@@ -126,23 +125,22 @@ class MujocoVectorEnv(VectorEnv):
     def reset(self, episode_seeds: IntArray, games: IntArray | None = None) -> VectorStep:
         """Start one episode per seed (0 or more) in `games` (default: all); InvalidValueError for another seed."""
         chosen = range(self.n_games) if games is None else games.tolist()
-        if len(episode_seeds) and np.min(episode_seeds) < 0:
-            raise InvalidValueError(f"episode seed {np.min(episode_seeds)} is negative; give 0 or more")
-        for seed, game in zip(episode_seeds, chosen, strict=True):
-            self.place(game, *self._draw(int(seed)))
+        seeds = check_episode_seeds(episode_seeds, len(chosen))
+        if (seeds < 0).any():
+            raise InvalidValueError(f"episode seed {seeds.min()} is negative; give 0 or more")
+        for seed, game in zip(seeds, chosen, strict=True):
+            self.place(game, *self._dynamics.start.draw(self._model.qpos0, self._model.nv, int(seed)))
         self.look()
         return self._result()
 
-    def _draw(self, seed: int) -> tuple[DoubleArray, DoubleArray]:
-        """A starting pose; the draws are Gymnasium's for the same seed."""
-        start, model, generator = self._dynamics.start, self._model, np.random.default_rng(seed)
-        qpos = model.qpos0 + generator.uniform(-start.scale, start.scale, model.nq)
-        if start.gaussian_velocity:
-            return qpos, start.scale * generator.standard_normal(model.nv)
-        return qpos, generator.uniform(-start.scale, start.scale, model.nv)
-
     def place(self, game: int, qpos: DoubleArray, qvel: DoubleArray) -> None:
-        """Start an episode of one game from a pose [nq] and velocities [nv], for recorded beginnings."""
+        """Start an episode of one game from a pose [nq] and velocities [nv], for recorded beginnings.
+
+        Raises:
+            InvalidValueError: numbers that are not finite.
+        """
+        if not (np.isfinite(qpos).all() and np.isfinite(qvel).all()):
+            raise InvalidValueError(f"the pose of game {game} is not finite; give finite numbers")
         simulation = self._simulation
         simulation.start(game, qpos, qvel)
         x = simulation.torso_x if self._rules.torso_speed else simulation.qpos[:, 0]
@@ -168,8 +166,11 @@ class MujocoVectorEnv(VectorEnv):
         actions: FloatArray = np.asarray(joint_actions)
         expected = (self.n_games, spec.n_agents, spec.action_size)
         if actions.dtype != np.float32 or actions.shape != expected or not actions.flags.c_contiguous:
-            check_joint_actions(joint_actions, spec, self.n_games)
-            actions = np.ascontiguousarray(actions, dtype=np.float32)
+            check_action_form(joint_actions, spec, self.n_games)
+            outside = np.flatnonzero(np.abs(actions) > 1.0)
+            if self._mode == REFUSE and outside.size:
+                raise self._refusal(actions, int(outside[0]))
+            actions = in_single_precision(actions, self._out_of_range)
         rules, commands = self._rules_array, self._commands
         bad = steer(rules, actions, running, self._actuator, self._mode, commands, simulation.commands)
         if bad >= 0:
@@ -191,14 +192,17 @@ class MujocoVectorEnv(VectorEnv):
             self._rewards,
         )
         self.look()
+        if PENDING:
+            report_pending()
 
     def _refusal(self, actions: FloatArray, index: int) -> ActionError:
         game, rest = divmod(index, self._actuator.size)
         agent, component = divmod(rest, self.spec.action_size)
         value = actions[game, agent, component]
         why = "is not finite" if not np.isfinite(value) else "is outside [-1, 1]"
+        where = "" if self.n_games == 1 else f" in game {game}"
         return ActionError(
-            f"action of agent {agent} in game {game} of {self.spec.scenario} at step {self._steps[game]} "
+            f"action of agent {agent}{where} of {self.spec.scenario} at step {self._steps[game]} "
             f"{why}: component {component} is {value}"
         )
 
@@ -239,6 +243,7 @@ class MujocoVectorEnv(VectorEnv):
         return {
             "x_before": self._x_before,
             "contact": self._simulation.contact,
+            "begun": self._begun,
             "steps": self._steps,
             "running": self._running,
             "terminated": self._terminated,
@@ -261,8 +266,7 @@ class MujocoVectorEnv(VectorEnv):
             self._simulation.load(game, {name: stored[name][game] for name in STATE})
         for name, array in (self._own() | {"rewards": self._rewards}).items():
             array[:] = stored[name]
-        self._begun[:] = True
-        self._n_running, self._ready = int(self._running.sum()), True
+        self._n_running, self._ready = int(self._running.sum()), bool(self._begun.all())
         self.look()
         return self._result()
 
@@ -286,7 +290,7 @@ class MujocoVectorEnv(VectorEnv):
         self._simulation.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._made_from, self.snapshot() if self._begun.all() else None)
+        return _rebuild, (self._made_from, self.snapshot() if self._begun.any() else None)
 
 
 def _rebuild(made_from: tuple[Any, ...], snapshot: bytes | None) -> MujocoVectorEnv:
