@@ -237,9 +237,9 @@ class _Keeper:
         self._kept = progress.steps
         self.save(self._folder / f"step-{progress.steps:09d}.safetensors")
         won = "" if progress.win_rate != progress.win_rate else f"  won {progress.win_rate:.0%}"
-        say(
-            f"step {progress.steps}/{self._run.steps}  {progress.steps_per_s:.0f}/s  return {progress.episode_return:.2f}{won}"
-        )
+        ended = not math.isnan(progress.episode_return)
+        outcome = f"return {progress.episode_return:.2f}{won}" if ended else "no episode ended"
+        say(f"step {progress.steps}/{self._run.steps}  {progress.steps_per_s:.0f}/s  {outcome}")
 
     def save(self, path: Path) -> Path:
         """Write the agent as it is now; returns `path`."""
