@@ -143,6 +143,13 @@ def test_wrong_actions_say_who_and_when_and_change_nothing() -> None:
         env.reset(1)
         env.step(good)
         before = env.state_hash()
+        for kind in (np.float32, np.float64):
+            endless = good.astype(kind)
+            endless[0, 3] = -np.inf
+            with pytest.raises(
+                ActionError, match="agent 0 of 2ant-v1 at step 1 is not finite: component 3 is -inf"
+            ):
+                env.step(endless)
         wrong = good.copy()
         wrong[1, 2] = np.nan
         with pytest.raises(

@@ -73,7 +73,7 @@ class BatchSimulation:
         self._batch.reset([game], stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._fields["qpos"][game], self._fields["qvel"][game] = qpos, qvel
         self._batch.forward([game])
-        self._read()
+        self._read(game)
 
     def step(self, games: IntArray | None) -> None:
         """As `Simulation.step`."""
@@ -81,9 +81,9 @@ class BatchSimulation:
         self._batch.step(games, nstep=self._frame_skip)
         self._read()
 
-    def _read(self) -> None:
-        self.qpos[:], self.qvel[:] = self._fields["qpos"], self._fields["qvel"]
-        self.torso_x[:] = self._bodies[:, 1, 0]
+    def _read(self, games: int | slice = slice(None)) -> None:
+        self.qpos[games], self.qvel[games] = self._fields["qpos"][games], self._fields["qvel"][games]
+        self.torso_x[games] = self._bodies[games, 1, 0]
 
     def save(self, game: int) -> Mapping[str, DoubleArray]:
         """As `Simulation.save`."""
@@ -94,7 +94,7 @@ class BatchSimulation:
         self._batch.reset([game], stage=mujoco.mjtStage.mjSTAGE_NONE)
         for name in STATE:
             self._fields[name][game] = state[name]
-        self._read()
+        self._read(game)
 
     def close(self) -> None:
         """As `Simulation.close`: the batch's threads end with it."""

@@ -134,7 +134,7 @@ class MujocoVectorEnv(VectorEnv):
         return self._result()
 
     def place(self, game: int, qpos: DoubleArray, qvel: DoubleArray) -> None:
-        """Start an episode of one game from a pose [nq] and velocities [nv], for recorded beginnings.
+        """Start an episode of one game from a pose [nq] and velocities [nv], for recorded beginnings; `look` shows it.
 
         Raises:
             InvalidValueError: numbers that are not finite.
@@ -167,9 +167,9 @@ class MujocoVectorEnv(VectorEnv):
         expected = (self.n_games, spec.n_agents, spec.action_size)
         if actions.dtype != np.float32 or actions.shape != expected or not actions.flags.c_contiguous:
             check_action_form(joint_actions, spec, self.n_games)
-            outside = np.flatnonzero(np.abs(actions) > 1.0)
-            if self._mode == REFUSE and outside.size:
-                raise self._refusal(actions, int(outside[0]))
+            wrong = np.flatnonzero(~(np.abs(actions) <= (1.0 if self._mode == REFUSE else np.finfo("d").max)))
+            if wrong.size:
+                raise self._refusal(actions, int(wrong[0]))
             actions = in_single_precision(actions, self._out_of_range)
         rules, commands = self._rules_array, self._commands
         bad = steer(rules, actions, running, self._actuator, self._mode, commands, simulation.commands)
