@@ -280,12 +280,12 @@ def test_physics_that_diverges_is_reported_through_python(
     for n_games in (1, 2):
         env = scenarios.make_vector("2ant", n_games)
         pose = np.r_[0, 0, 0.75, 1, np.zeros(11)]
-        for game in range(n_games):
-            env.place(game, pose, np.full(14, 1e8))  # type: ignore[attr-defined]
+        games = np.arange(n_games)
+        env.place(games, np.tile(pose, (n_games, 1)), np.full((n_games, 14), 1e8))  # type: ignore[attr-defined]
         with pytest.warns(RuntimeWarning, match="MuJoCo: .*huge value"):
             env.step(np.zeros((n_games, 2, 4), dtype=np.float32))
-    with pytest.raises(InvalidValueError, match="pose of game 0 is not finite"):
-        env.place(0, pose * np.nan, np.zeros(14))  # type: ignore[attr-defined]
+    with pytest.raises(InvalidValueError, match="pose of a game is not finite"):
+        env.place(np.arange(1), pose[None] * np.nan, np.zeros((1, 14)))  # type: ignore[attr-defined]
     assert capfd.readouterr().err == ""
     assert list(tmp_path.iterdir()) == []
 

@@ -71,8 +71,8 @@ def test_recorded_episodes_of_omiga_are_replayed(name: str, episode: int, n_game
     if RK4_FOR_FREE_JOINTS and task == "Ant":
         pytest.skip("MuJoCo 4.0 moves Ant by 5e-7 per step")
     env = world(name, n_games, out_of_range="upstream")
-    for game in range(n_games):
-        env.place(game, golden["initial_qpos"], golden["initial_qvel"])
+    beginnings = (np.tile(golden[name], (n_games, 1)) for name in ("initial_qpos", "initial_qvel"))
+    env.place(np.arange(n_games), *beginnings)
     np.testing.assert_allclose(exact(env)[-1], golden["observations"][0], rtol=0, atol=2e-15)
     compared = 0
     for t, action in enumerate(golden["actions"], start=1):
@@ -93,8 +93,7 @@ def test_the_recordings_hold_the_one_hot_index_twice_over() -> None:
     golden = recorded_episode("Hopper", 0)
     np.testing.assert_array_equal(golden["states"], golden["observations"])
     env = world("3hopper")
-    env.place(0, golden["initial_qpos"], golden["initial_qvel"])
-    env.look()
+    env.place(np.arange(1), golden["initial_qpos"][None], golden["initial_qvel"][None])
     features = np.concatenate([golden["initial_qpos"][1:], golden["initial_qvel"]])
     np.testing.assert_array_equal(env.state()[0], features.astype(np.float32))
 

@@ -34,8 +34,8 @@ class Simulation(Protocol):
     contact: DoubleArray
     """[B, 6 W], external forces on the W bodies, clipped to [-1, 1]; zeros where they are not computed."""
 
-    def start(self, game: int, qpos: DoubleArray, qvel: DoubleArray) -> None:
-        """Reset one simulation to a pose."""
+    def start(self, games: IntArray, qpos: DoubleArray, qvel: DoubleArray) -> None:
+        """Reset some simulations [G] to poses [G, nq] with velocities [G, nv]."""
 
     def step(self, games: IntArray | None) -> None:
         """Advance some simulations, or all, by one environment step."""
@@ -68,12 +68,12 @@ class BatchSimulation:
         self.torso_x = np.zeros(n_games)
         self.contact = np.zeros((n_games, n_contact))
 
-    def start(self, game: int, qpos: DoubleArray, qvel: DoubleArray) -> None:
+    def start(self, games: IntArray, qpos: DoubleArray, qvel: DoubleArray) -> None:
         """As `Simulation.start`."""
-        self._batch.reset([game], stage=mujoco.mjtStage.mjSTAGE_NONE)
-        self._fields["qpos"][game], self._fields["qvel"][game] = qpos, qvel
-        self._batch.forward([game])
-        self._read(game)
+        self._batch.reset(games, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._fields["qpos"][games], self._fields["qvel"][games] = qpos, qvel
+        self._batch.forward(games)
+        self._read(games)
 
     def step(self, games: IntArray | None) -> None:
         """As `Simulation.step`."""
@@ -81,7 +81,7 @@ class BatchSimulation:
         self._batch.step(games, nstep=self._frame_skip)
         self._read()
 
-    def _read(self, games: int | slice = slice(None)) -> None:
+    def _read(self, games: int | IntArray | slice = slice(None)) -> None:
         self.qpos[games], self.qvel[games] = self._fields["qpos"][games], self._fields["qvel"][games]
         self.torso_x[games] = self._bodies[games, 1, 0]
 
@@ -129,13 +129,14 @@ class LoopSimulation:
         self._pool = ThreadPoolExecutor(n_threads) if n_threads > 1 else None
         self._n_threads = n_threads
 
-    def start(self, game: int, qpos: DoubleArray, qvel: DoubleArray) -> None:
+    def start(self, games: IntArray, qpos: DoubleArray, qvel: DoubleArray) -> None:
         """As `Simulation.start`."""
-        data = self._data[game]
-        mujoco.mj_resetData(self._model, data)
-        data.qpos[:], data.qvel[:] = qpos, qvel
-        mujoco.mj_forward(self._model, data)
-        self._read(game)
+        for game, positions, velocities in zip(games.tolist(), qpos, qvel, strict=True):
+            data = self._data[game]
+            mujoco.mj_resetData(self._model, data)
+            data.qpos[:], data.qvel[:] = positions, velocities
+            mujoco.mj_forward(self._model, data)
+            self._read(game)
 
     def step(self, games: IntArray | None) -> None:
         """As `Simulation.step`."""

@@ -96,11 +96,10 @@ class MujocoVectorEnv(VectorEnv):
         self._model = load_model(ROBOTS[task], legacy)
         collect_warnings()
         computes_contact = dynamics.n_contact > 0 and not legacy
+        arguments = (self._model, n, dynamics.frame_skip, n_threads, dynamics.n_contact)
         if n == 1 or computes_contact:
-            return LoopSimulation(
-                self._model, n, dynamics.frame_skip, n_threads, dynamics.n_contact, computes_contact
-            )
-        return BatchSimulation(self._model, n, dynamics.frame_skip, n_threads, dynamics.n_contact)
+            return LoopSimulation(*arguments, computes_contact)
+        return BatchSimulation(*arguments)
 
     def _n_features(self) -> int:
         sim, rules = self._simulation, self._rules
@@ -124,30 +123,32 @@ class MujocoVectorEnv(VectorEnv):
 
     def reset(self, episode_seeds: IntArray, games: IntArray | None = None) -> VectorStep:
         """Start one episode per seed (0 or more) in `games` (default: all); InvalidValueError for another seed."""
-        chosen = range(self.n_games) if games is None else games.tolist()
+        chosen = np.arange(self.n_games) if games is None else games
         seeds = check_episode_seeds(episode_seeds, len(chosen))
         if (seeds < 0).any():
             raise InvalidValueError(f"episode seed {seeds.min()} is negative; give 0 or more")
-        for seed, game in zip(seeds, chosen, strict=True):
-            self.place(game, *self._dynamics.start.draw(self._model.qpos0, self._model.nv, int(seed)))
-        self.look()
+        if len(chosen):
+            draw, model = self._dynamics.start.draw, self._model
+            poses = [draw(model.qpos0, model.nv, int(seed)) for seed in seeds]
+            self.place(chosen, *map(np.stack, zip(*poses, strict=True)))
         return self._result()
 
-    def place(self, game: int, qpos: DoubleArray, qvel: DoubleArray) -> None:
-        """Start an episode of one game from a pose [nq] and velocities [nv], for recorded beginnings; `look` shows it.
+    def place(self, games: IntArray, qpos: DoubleArray, qvel: DoubleArray) -> None:
+        """Start episodes in games [G] from poses [G, nq] and velocities [G, nv], for recorded beginnings.
 
         Raises:
             InvalidValueError: numbers that are not finite.
         """
         if not (np.isfinite(qpos).all() and np.isfinite(qvel).all()):
-            raise InvalidValueError(f"the pose of game {game} is not finite; give finite numbers")
+            raise InvalidValueError("the pose of a game is not finite; give finite numbers")
         simulation = self._simulation
-        simulation.start(game, qpos, qvel)
+        simulation.start(games, qpos, qvel)
         x = simulation.torso_x if self._rules.torso_speed else simulation.qpos[:, 0]
-        self._x_before[game] = x[game]
-        self._steps[game], self._rewards[game], self._terminated[game] = 0, 0.0, False
-        self._running[game] = self._begun[game] = True
+        self._x_before[games] = x[games]
+        self._steps[games], self._rewards[games], self._terminated[games] = 0, 0.0, False
+        self._running[games] = self._begun[games] = True
         self._n_running, self._ready = int(self._running.sum()), bool(self._begun.all())
+        self.look()
 
     def step(self, joint_actions: ActionArray) -> VectorStep:
         """Advance by float32[B, N, A]; numbers outside [-1, 1] as `out_of_range` says.
@@ -260,8 +261,7 @@ class MujocoVectorEnv(VectorEnv):
     def restore(self, snapshot: bytes) -> VectorStep:
         """Return to a snapshot of the same scenario, layout, engine, batch size and treatment of actions."""
         stored = unpack(self._kind, self.spec, snapshot)
-        live = self._future() | {"rewards": self._rewards}
-        check_arrays(stored, live)
+        check_arrays(stored, self._future() | {"rewards": self._rewards})
         for game in range(self.n_games):
             self._simulation.load(game, {name: stored[name][game] for name in STATE})
         for name, array in (self._own() | {"rewards": self._rewards}).items():
