@@ -96,35 +96,42 @@ def _smacv2() -> tuple[Scenario, ...]:
     )
 
 
+def _robot(name: str, task: str, split: str, n_agents: int, room: str, layouts: tuple[str, ...]) -> Scenario:
+    module = f"env_adapters.mamujoco.{room}"
+    return Scenario(
+        name,
+        1,
+        "mamujoco",
+        f"{task}, {split}",
+        n_agents,
+        robots.ROBOTS[task].episode_limit,
+        f"{module}:make_vector",
+        f"{module}:make_single",
+        "mujoco",
+        layouts,
+    )
+
+
 def _mamujoco() -> tuple[Scenario, ...]:
     """The robots of the public datasets, then gymnasium-robotics' partitions."""
-    adapter, robotics = "env_adapters.mamujoco.adapter", "env_adapters.mamujoco.robotics"
     dataset = (
-        Scenario(
+        _robot(
             name,
-            1,
-            "mamujoco",
-            f"{team.task}, {team.partition} as in the public datasets",
+            team.task,
+            f"{team.partition} as in the public datasets",
             len(team.split),
-            robots.ROBOTS[team.task].episode_limit,
-            f"{adapter}:make_vector",
-            f"{adapter}:make_single",
-            "mujoco",
+            "adapter",
             robots.FLAVOURS,
         )
         for name, team in robots.DATASET_TEAMS.items()
     )
     wrapped = (
-        Scenario(
+        _robot(
             name,
-            1,
-            "mamujoco",
-            f"{team.task}, {team.partition} through gymnasium-robotics",
+            team.task,
+            f"{team.partition} through gymnasium-robotics",
             team.n_agents,
-            robots.ROBOTS[team.task].episode_limit,
-            f"{robotics}:make_vector",
-            f"{robotics}:make_single",
-            "mujoco",
+            "robotics",
             robots.ROBOTICS,
         )
         for name, team in robots.ROBOTICS_TEAMS.items()
