@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 from benchmarks import first_use, smax
-from benchmarks.measurement import HEADERS, Measurement
+from benchmarks.measurement import Measurement, make_report
 from benchmarks.throughput import BatchedPlay, SinglePlay, steps_per_second
 from env_adapters import scenarios
 from env_adapters.errors import InvalidValueError
@@ -84,9 +84,7 @@ def run(config: Config, say: Say) -> Report:
         "spread is lowest .. highest of n repetitions; times include the start of the interpreter",
         _peer_note(),
     ]
-    return Report(
-        "engine", config.quick, HEADERS, [row.cells() for row in rows], [row.row() for row in rows], notes
-    )
+    return make_report("engine", config.quick, rows, notes)
 
 
 def _peer_note() -> str:

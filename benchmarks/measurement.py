@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
-HEADERS: Final = ("what", "unit", "median", "spread", "n", "target", "verdict")
-"""Of a table of `Measurement.cells`."""
+from harness.commands.bench import Report
+
+_HEADERS: Final = ("what", "unit", "median", "spread", "n", "target", "verdict")
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,9 @@ class Measurement:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def make_report(benchmark: str, quick: bool, rows: Sequence[Measurement], notes: list[str]) -> Report:
+    """The report of a benchmark whose rows are all measurements; arguments as the fields of `Report`."""
+    cells = [row.cells() for row in rows]
+    return Report(benchmark, quick, _HEADERS, cells, [row.row() for row in rows], notes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
-from benchmarks.measurement import HEADERS, Measurement
+from benchmarks.measurement import Measurement, make_report
 from env_adapters import scenarios
 from env_adapters.errors import InvalidValueError
 from env_adapters.mamujoco.robots import DATASET_TEAMS
@@ -85,9 +85,7 @@ def run(config: Config, say: Say) -> Report:
         "frames: 480 x 360, without the header and the encoding; OpenGL renders in a child process, its start left out",
         "spread is lowest .. highest of n repetitions; ratios are taken within each repetition",
     ]
-    return Report(
-        "mujoco", config.quick, HEADERS, [row.cells() for row in rows], [row.row() for row in rows], notes
-    )
+    return make_report("mujoco", config.quick, rows, notes)
 
 
 def _measure(config: Config, effort: Effort, say: Say) -> Iterator[Measurement]:
