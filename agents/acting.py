@@ -15,20 +15,13 @@ import torch
 from torch import Tensor
 
 from agents.api import Agent
+from agents.generators import episode_generator
 from env_adapters.api import ActionArray, AgentView, BoolArray, FloatArray, IntArray
 from env_adapters.errors import UnknownNameError
 
 BLOCK_ROWS: Final = 32
 """Rows of every network call while acting. Matrix products of one shape give each row the same bits."""
-_ACT_STREAM: Final = 1
 _WITHOUT_NOISE: Final = ("zero", "greedy")
-
-
-def episode_generator(episode_seed: int, agent_index: int) -> np.random.Generator:
-    """The random generator of one agent in one episode."""
-    return np.random.Generator(
-        np.random.Philox(np.random.SeedSequence([episode_seed, _ACT_STREAM, agent_index]))
-    )
 
 
 def check_mode(agent: Agent, mode: str | None) -> str:

@@ -198,6 +198,26 @@ class VectorEnv(_Closing, ABC):
         """What a renderer needs for this moment of one game."""
 
 
+class Policy(Protocol):
+    """One agent of a team, alone: what a user brings (`--agent FILE.py:make`) and what runs decentralised.
+
+    Everything that lasts from one step to the next goes through `memory`; whatever is random comes from
+    `rng`. An attribute that changes while acting would let episodes influence each other.
+    """
+
+    def act(self, view: AgentView, memory: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Choose one action from this agent's own view.
+
+        Args:
+            view: what this agent sees; the arrays are its own copies.
+            memory: None at the first step of an episode, later what the last call returned.
+            rng: this agent's generator in this episode.
+
+        Returns:
+            The action, a whole number (discrete) or numbers [A] (continuous), and the memory for the next call.
+        """
+
+
 class TeamPolicy(Protocol):
     """B teams of N decentralised agents, called together for speed.
 

@@ -81,6 +81,30 @@ class RunConflictError(HarnessError):
     exit_code = 11
 
 
+class AssertionFailedError(HarnessError):
+    """A claim about a run that does not hold."""
+
+    exit_code = 12
+
+
+class AgentError(HarnessError):
+    """An agent's own code failed: it raised, or returned something that is no action."""
+
+    exit_code = 13
+
+
+class SimulatorError(HarnessError):
+    """A simulator failed outside any single episode: it cannot be started, or every episode broke off."""
+
+    exit_code = 15
+
+
+class CheckFailedError(HarnessError):
+    """A check that failed: a run is not what it claims to be, agents are not decentralised, an adapter breaks the contract."""
+
+    exit_code = 14
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], command: str) -> UnknownNameError:
     """Build the error for a name that is not in a table.
 

@@ -6,8 +6,9 @@ episode never matters: an episode is decided by its seed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 
 import numpy as np
 
@@ -61,20 +62,23 @@ class Recording:
 class _Slots:
     """Which episode each game of the batch is playing."""
 
-    def __init__(self, env: VectorEnv, seeds: Sequence[int], recording: Recording) -> None:
+    def __init__(self, env: VectorEnv, seeds: Iterator[int], recording: Recording) -> None:
         self.env = env
         self.recording = recording
-        self.waiting = list(reversed(seeds))
+        self.waiting = seeds
         self.playing: list[Episode | None] = [None] * env.n_games
 
     def start(self, policy: TeamPolicy, games: list[int]) -> VectorStep | None:
         """Give waiting episodes to these games; without one a game stays as it ended."""
-        chosen = games[: len(self.waiting)]
+        drawn = list(islice(self.waiting, len(games)))
+        chosen = games[: len(drawn)]
         for game in games:
-            self.playing[game] = Episode(self.waiting.pop()) if self.waiting else None
+            self.playing[game] = None
+        for game, seed in zip(chosen, drawn, strict=True):
+            self.playing[game] = Episode(seed)
         if not chosen:
             return None
-        seeds = np.array([self.playing[game].seed for game in chosen], dtype=np.int64)  # type: ignore[union-attr]
+        seeds = np.array(drawn, dtype=np.int64)
         indices = np.array(chosen, dtype=np.int64)
         step = self.env.reset(seeds, indices)
         policy.begin(seeds, indices)
@@ -118,17 +122,20 @@ class _Slots:
 
 
 def play(
-    env: VectorEnv, policy: TeamPolicy, seeds: Sequence[int], recording: Recording | None = None
+    env: VectorEnv, policy: TeamPolicy, seeds: Iterable[int], recording: Recording | None = None
 ) -> Iterator[Episode]:
     """Play one episode per seed and yield each as it ends (order depends on lengths, content does not).
 
-    Games start together and take the next seed when they end. With more games than seeds the surplus games
-    replay the first seeds and are thrown away, so that the batch shape is the same for every step.
+    Games start together and take the next seed when they end; no seed is drawn before a game is free for it. With
+    more games than seeds the surplus games replay the first seeds and are thrown away, so that the batch shape is
+    the same for every step.
     """
-    if not seeds:
+    waiting = iter(seeds)
+    first = list(islice(waiting, env.n_games))
+    if not first:
         return
-    slots = _Slots(env, seeds, recording or Recording())
-    filler = [seeds[game % len(seeds)] for game in range(env.n_games)]
+    slots = _Slots(env, chain(first, waiting), recording or Recording())
+    filler = [first[game % len(first)] for game in range(env.n_games)]
     everyone = np.arange(env.n_games, dtype=np.int64)
     env.reset(np.array(filler, dtype=np.int64))
     policy.begin(np.array(filler, dtype=np.int64), everyone)
@@ -138,9 +145,9 @@ def play(
         actions = policy.act(step.observations, step.available_actions)
         step = env.step(actions)
         ended = slots.advance(step, actions)
-        finished = [slots.playing[game] for game in ended]
+        for game in ended:
+            episode = slots.playing[game]
+            assert episode is not None
+            yield episode  # before another one starts: what goes wrong then is not this one's fault
         restarted = slots.start(policy, ended)
         step = step if restarted is None else restarted
-        for episode in finished:
-            assert episode is not None
-            yield episode

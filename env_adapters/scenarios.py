@@ -15,6 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from env_adapters.api import DecentralizedEnv, VectorEnv
+from env_adapters.code import is_reference
 from env_adapters.errors import InvalidValueError, MissingExtraError, UnknownNameError, unknown_name
 from env_adapters.mamujoco import robots
 from env_adapters.starcraft.smacv2_options import VARIANTS, SmacV2Options
@@ -27,7 +28,7 @@ class Scenario:
     name: str
     version: int
     family: str
-    """`smac-v1`, `smacv2` or `mamujoco`."""
+    """`smac-v1`, `smacv2`, `mamujoco`, or `code` for a user's own world."""
     summary: str
     n_agents: int
     episode_limit: int
@@ -172,15 +173,33 @@ SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _TABLE
 
 
 def find(name: str) -> Scenario:
-    """Look a scenario up by name (`5m_vs_6m`) or id (`5m_vs_6m-v1`).
+    """Look a scenario up by name (`5m_vs_6m`) or id (`5m_vs_6m-v1`); `FILE.py:make` is the user's own.
 
     Raises:
         UnknownNameError: no such scenario; with the nearest names or, for a known robot, its partitions.
     """
+    if is_reference(name):
+        return _from_code(name)
     for scenario in _TABLE:
         if name in (scenario.name, scenario.id):
             return scenario
     raise _unknown(name)
+
+
+def _from_code(reference: str) -> Scenario:
+    from env_adapters.custom import spec_of
+
+    spec = spec_of(reference)
+    return Scenario(
+        reference,
+        1,
+        "code",
+        spec.scenario,
+        spec.n_agents,
+        spec.episode_limit,
+        "env_adapters.custom:make_vector",
+        layouts=(spec.layout,),
+    )
 
 
 def _unknown(name: str) -> UnknownNameError:

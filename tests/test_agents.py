@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from agents import registry
-from agents.acting import BatchedTeam, DecentralizedPolicy, episode_generator
+from agents.acting import BatchedTeam, DecentralizedPolicy
 from agents.api import Agent, Batch, OfflineAgent, Params, with_identity
+from agents.generators import episode_generator
 from env_adapters.api import AgentView, TeamSpec
 from env_adapters.errors import MismatchError, UnknownNameError
 
