@@ -13,7 +13,7 @@ from benchmarks import fidelity_play, fidelity_trace, fidelity_units, fidelity_v
 from benchmarks.finding import Finding
 from env_adapters.starcraft.battle import ENGINE_ID
 from harness.commands.bench import Report
-from harness.evaluate import one_torch_thread
+from harness.jobs import one_torch_thread
 from harness.progress import Say
 
 

@@ -13,7 +13,7 @@ from benchmarks.finding import Finding, mean_interval, reference, spread, within
 from env_adapters import scenarios
 from env_adapters.api import DoubleArray, VectorEnv
 from env_adapters.rollout import play
-from harness.evaluate import episode_seeds
+from harness.plan import episode_seeds
 from harness.statistics import wilson_interval
 from harness.team import choose_team
 

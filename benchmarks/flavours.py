@@ -19,7 +19,8 @@ from env_adapters.bounds import check_at_least
 from env_adapters.errors import InvalidValueError, MismatchError
 from env_adapters.mamujoco.robots import DATASET_TEAMS, GYMNASIUM, OMIGA, ROBOTICS
 from harness.commands.bench import Report
-from harness.evaluate import episode_seeds, one_torch_thread
+from harness.jobs import one_torch_thread
+from harness.plan import episode_seeds
 from harness.progress import Say
 
 if TYPE_CHECKING:

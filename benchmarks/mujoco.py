@@ -12,7 +12,7 @@ from env_adapters import scenarios
 from env_adapters.errors import InvalidValueError
 from env_adapters.mamujoco.robots import DATASET_TEAMS
 from harness.commands.bench import Report
-from harness.evaluate import one_torch_thread
+from harness.jobs import one_torch_thread
 from harness.progress import Say
 
 _BATCHED_TARGET = 0.90
