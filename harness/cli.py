@@ -31,6 +31,20 @@ COMMANDS = {
         f"finished episodes are kept, {_CONTINUES} after them",
     ),
     "leaderboard": Command("leaderboard", "table of all runs; CSV export"),
+    "show": Command("show", "everything about one run: harness show run RUN"),
+    "diff": Command("diff", "what changed between two runs, and which episodes flipped"),
+    "verify": Command("verify", "check a run's books and play some of its episodes again"),
+    "rm": Command("rm", "delete runs", "some files may be gone, the same command continues"),
+    "check": Command(
+        "check",
+        "prove that agents are decentralised, or that an adapter keeps the contract",
+        "nothing is kept",
+    ),
+    "crossplay": Command(
+        "crossplay", "mixed teams as a matrix: who plays well with whom", "nothing is kept, start it again"
+    ),
+    "compare": Command("compare", "is run A better than run B, and how sure is that"),
+    "assert": Command("assert_run", "check a claim about a run, with an exit code for CI"),
     "collect": Command(
         "collect",
         "record a dataset with behaviour policies",
@@ -94,8 +108,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         module = importlib.import_module(f"harness.commands.{COMMANDS[name].module}")
         return cast(Callable[[list[str]], int], module.main)(rest)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(COMMANDS[name].interrupted) from None
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or COMMANDS[name].interrupted) from None
     except SystemExit as stop:  # the help of a command was printed
         return cast(int, stop.code)
 

@@ -26,6 +26,10 @@ EXIT_CODES: dict[int, str] = {
     9: "an action is malformed or not available",
     10: "training diverged",
     11: "the run directory belongs to another configuration or to a running process",
+    12: "a claim about a run does not hold (harness assert)",
+    13: "the code of an agent or of a user's world failed",
+    14: "a check failed: a run, a team or an adapter is not what it claims to be",
+    15: "a simulator failed, or no episode of an evaluation came to its end",
     130: "interrupted by the user",
     141: "the reader of standard output went away",
 }

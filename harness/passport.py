@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -63,16 +64,21 @@ def _read_text(path: str) -> str | None:
 
 
 def _git(root: Path) -> dict[str, Any] | None:
-    """Commit of the checkout at `root` and whether tracked files differ from it; None outside a checkout."""
+    """Commit of the checkout at `root`, and how tracked files differ from it; None outside a checkout."""
     if not (root / ".git").exists():
         return None
-    command = ["git", "--no-optional-locks", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"]
     try:
-        answer = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=True)
+        commit = _ask_git(root, "rev-parse", "HEAD").decode().strip()
+        changes = _ask_git(root, "diff", "HEAD", "--binary")
     except (OSError, subprocess.SubprocessError):  # no git, no commit yet, or a folder git does not trust
         return None
-    commit, _, dirty = answer.stdout.strip().partition("-")
-    return {"commit": commit, "dirty": bool(dirty)}
+    changes_hash = hashlib.sha256(changes).hexdigest()[:16] if changes else None
+    return {"commit": commit, "dirty": bool(changes), "changes_hash": changes_hash}
+
+
+def _ask_git(root: Path, *words: str) -> bytes:
+    command = ["git", "--no-optional-locks", *words]
+    return subprocess.run(command, cwd=root, capture_output=True, timeout=10, check=True).stdout
 
 
 def cpu_model() -> str:
@@ -93,6 +99,20 @@ def gpu_models() -> list[str]:
     return found
 
 
+def _gpu_driver() -> str | None:
+    """Version of the NVIDIA driver that is loaded."""
+    words = (_read_text("/proc/driver/nvidia/version") or "").split()
+    return next((word for word in words if word[0].isdigit() and "." in word), None)
+
+
+def _memory_bytes() -> int | None:
+    """Main memory of the machine."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
 def load_average() -> float | None:
     """Mean number of runnable processes over the last minute; None where the system does not count them."""
     try:
@@ -101,9 +121,15 @@ def load_average() -> float | None:
         return None
 
 
-def _usable_cores() -> int | None:
+def frequency_governor() -> str | None:
+    """How the system chooses the processor's frequency (`performance`, ...); None where it does not say."""
+    governor = _read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return governor.strip() if governor else None
+
+
+def usable_cores() -> int:
     """Cores this process may run on, which a container or a batch system can limit."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def passport() -> dict[str, Any]:
@@ -113,7 +139,6 @@ def passport() -> dict[str, Any]:
     variables is recorded. What cannot be found out is None.
     """
     packages = {name: installed_version(name) for name in (*CORE_PACKAGES, *EXTRA_PACKAGES)}
-    governor = _read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     return {
         "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "project": DISTRIBUTION,
@@ -123,9 +148,11 @@ def passport() -> dict[str, Any]:
         "platform": platform.platform(),
         "cpu": cpu_model(),
         "cores": os.cpu_count(),
-        "usable_cores": _usable_cores(),
-        "frequency_governor": governor.strip() if governor else None,
+        "usable_cores": usable_cores(),
+        "frequency_governor": frequency_governor(),
+        "memory_bytes": _memory_bytes(),
         "gpus": gpu_models(),
+        "gpu_driver": _gpu_driver(),
         "load_average": load_average(),
         "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         "packages": {name: version for name, version in packages.items() if version is not None},

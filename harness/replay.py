@@ -1,55 +1,38 @@
-"""Finished episodes played again, each alone in its world, to film them and to time single actions."""
+"""Finished episodes played again, each alone in its world, to compare, to film and to time them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from env_adapters import scenarios
 from env_adapters.errors import HarnessError, MismatchError
 from env_adapters.files import writing
-from env_adapters.rollout import Episode, Recording, play
-from harness.latency import LatencySample, measure
+from env_adapters.rollout import Episode, Recording
+from harness.jobs import Job, play_job
 from harness.progress import Say
-from harness.records import EpisodeRecord
-
-if TYPE_CHECKING:
-    from agents.checkpoints import Checkpoint
-
-_LATENCY_SAMPLES = 300
+from harness.schema import EpisodeRecord
 
 
 def pick_films(records: Sequence[EpisodeRecord], n: int) -> list[int]:
     """Seeds of the episodes to film: one won, one lost, then the other won ones and the other lost ones."""
-    won = [record.episode_seed for record in records if record.won]
-    lost = [record.episode_seed for record in records if not record.won]
+    whole = [record for record in records if record.error is None]
+    won = [record.episode_seed for record in whole if record.won]
+    lost = [record.episode_seed for record in whole if not record.won]
     return (won[:1] + lost[:1] + won[1:] + lost[1:])[:n]
 
 
-def replay(map_name: str, team: Checkpoint, mode: str, records: Sequence[EpisodeRecord]) -> Iterator[Episode]:
-    """Play recorded episodes again and yield each with everything kept, render states included.
+def play_again(job: Job, seeds: Sequence[int]) -> Iterator[Episode]:
+    """Play episodes one after the other and yield each with everything kept, render states included."""
+    return play_job(job, seeds, 1, recording=Recording(transitions=True, film=frozenset(seeds)))
 
-    The world has the layout that the team was made for.
 
-    Raises:
-        MismatchError: an episode ended in another state than its record says.
-    """
-    from agents.acting import BatchedTeam
-
-    seeds = [record.episode_seed for record in records]
-    recording = Recording(transitions=True, film=frozenset(seeds))
-    with scenarios.make_vector(map_name, 1, layout=team.agent.spec.layout) as env:
-        episodes = play(env, BatchedTeam(team.agent, team.params, 1, mode), seeds, recording)
-        for episode, record in zip(episodes, records, strict=True):
-            if episode.final_hash != record.final_hash:
-                raise MismatchError(
-                    f"episode {episode.seed} ended differently when played again: its record was made by other "
-                    "code or on another machine, or the simulator is not deterministic; use --fresh"
-                )
-            yield episode
+def check_alike(again: EpisodeRecord, record: EpisodeRecord) -> None:
+    """Raise MismatchError unless an episode that was played again is its record, rewards and last state included."""
+    if again != record:
+        raise MismatchError(
+            f"episode {record.episode_seed} ended differently when played again: its record was made by other "
+            "code or on another machine, or simulator or agent are not deterministic; use --fresh"
+        )
 
 
 def film(folder: Path, episode: Episode, title: str, say: Say) -> str | None:
@@ -71,18 +54,3 @@ def forget_films(folder: Path) -> None:
     with writing(folder):
         for path in folder.glob("videos/episode-*"):
             path.unlink()
-
-
-def time_actions(episode: Episode, team: Checkpoint, mode: str) -> LatencySample:
-    """Time joint actions of one team over an episode's observations, masking and sampling included."""
-    from agents.acting import BatchedTeam
-
-    policy = BatchedTeam(team.agent, team.params, 1, mode)
-    policy.begin(np.array([episode.seed], dtype=np.int64), np.zeros(1, dtype=np.int64))
-    masks = episode.available_actions
-
-    def act(index: int) -> None:
-        t = index % episode.length
-        policy.act(episode.observations[t][None], masks[t][None] if masks else None)
-
-    return measure(act, n_samples=_LATENCY_SAMPLES)

@@ -62,10 +62,13 @@ def read_sealed(path: Path) -> dict[str, Any] | None:
     return values
 
 
-def parse_sealed_lines(data: bytes, path: Path) -> tuple[list[dict[str, Any]], int]:
+def parse_sealed_lines(
+    data: bytes, path: Path, skip_damaged: bool = False
+) -> tuple[list[dict[str, Any]], int]:
     """Read a file of sealed lines that was only ever appended to.
 
-    A crash can tear the last line, which is left out; damage anywhere else is an error.
+    A crash can tear the last line, which is left out; damage anywhere else is an error, unless damaged lines
+    are to be skipped.
 
     Returns:
         The objects, and how many bytes at the start of `data` they fill.
@@ -78,11 +81,13 @@ def parse_sealed_lines(data: bytes, path: Path) -> tuple[list[dict[str, Any]], i
     for number, line in enumerate(data.split(b"\n")[:-1], 1):
         end = intact + len(line) + 1
         values = unseal(line + b"\n")
-        if values is None and end < len(data):
+        if values is None and end < len(data) and not skip_damaged:
             raise CorruptFileError(
-                f"{path} line {number} is damaged; restore the file or start over with --fresh"
+                f"{path} line {number} is damaged; restore the file, or use --repair to play that episode again"
             )
         if values is not None:
             objects.append(values)
             intact = end
+        elif skip_damaged:
+            intact += len(line) + 1
     return objects, intact

@@ -104,7 +104,8 @@ def test_evaluate_from_nothing_to_leaderboard(tmp_path: Path, here: Callable[...
     header, row, *_ = first.stdout.splitlines()
     assert header.startswith("scenario  agent") and "win rate [95 %]" in header and "p50 / p90" in header
     assert re.match(
-        r"3m-v1 +nearest \(greedy\) +smac-v1 +embedded-sc2/2 +4 +-?\d+\.\d\d ± \d+\.\d\d +\d+% \[", row
+        r"3m-v1 +nearest \(greedy\) +smac-v1 +embedded-sc2/2 +4 +-?\d+\.\d+ \[-?\d+\.\d+, \d+\.\d+\] +\d+% \[",
+        row,
     )
     (path,), (film,), (board,) = (printed(label, first.stdout) for label in ("run", "film", "leaderboard"))
     assert first.stdout.splitlines()[-1].startswith("next: harness ")
@@ -217,7 +218,10 @@ def test_an_evaluation_survives_being_stopped(
     _, err = process.communicate(timeout=60)
     if blow is signal.SIGINT:
         assert process.returncode == 130 and "Traceback" not in err
-        assert re.fullmatch(r"harness: interrupted; .*the same command continues.*", err.splitlines()[-1])
+        assert re.fullmatch(
+            r"harness: interrupted; (.*the same command continues|.* episodes are kept; continue with: harness evaluate .*).*",
+            err.splitlines()[-1],
+        )
     assert 4 <= log.read_bytes().count(b"\n") < 200, "in the middle; the line being written may be taken back"
     assert "unfinished" in succeeds("ls", "runs", "--folder", ".", cwd=tmp_path).stdout
     resumed = succeeds(*QUESTION, "--out", "run", "--n-games", "8", cwd=tmp_path)

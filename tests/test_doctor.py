@@ -198,9 +198,10 @@ def test_passport_knows_commit_and_changes(monkeypatch: pytest.MonkeyPatch, tmp_
     git("commit", "-m", "first")
     git("tag", "-a", "v1", "-m", "v1")
     commit = git("rev-parse", "HEAD")
-    assert passport.passport()["git"] == {"commit": commit, "dirty": False}
+    assert passport.passport()["git"] == {"commit": commit, "dirty": False, "changes_hash": None}
     (tmp_path / "code.py").write_text("a = 2\n")
-    assert passport.passport()["git"] == {"commit": commit, "dirty": True}
+    changed = passport.passport()["git"]
+    assert (changed["commit"], changed["dirty"], len(changed["changes_hash"])) == (commit, True, 16)
     (tmp_path / "below").mkdir()
     monkeypatch.setattr(passport, "PROJECT_ROOT", tmp_path / "below")
     assert passport.passport()["git"] is None, "another project's repository is not ours"

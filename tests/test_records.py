@@ -14,8 +14,11 @@ from env_adapters.errors import (
     OutputError,
     RunConflictError,
 )
+from env_adapters.files import write_atomic
 from env_adapters.rollout import Episode
-from harness.records import EpisodeRecord, RunDirectory, find_runs, load_run, write_atomic
+from harness.records import find_runs, load_run
+from harness.run_directory import RunDirectory
+from harness.schema import EpisodeRecord
 
 
 def test_manifest_is_on_disk_before_the_first_episode_and_summary_comes_last(tmp_path: Path) -> None:
@@ -61,7 +64,7 @@ def test_same_command_resumes_and_keeps_the_first_passport(tmp_path: Path) -> No
     again["passport"] = {"python": "3.13"}
     with RunDirectory.open(tmp_path, again) as run:
         assert run.missing(seeds) == [1, 2, 4]
-        assert run.manifest["passport"] == {"python": "3.11"}
+        assert run.manifest["passport"] == manifest(seeds)["passport"]
         with pytest.raises(ValueError, match="episode 3 is already"):
             run.append(record(3))
         with pytest.raises(ValueError, match=r"episode 9 .* not requested"):

@@ -20,7 +20,8 @@ from env_adapters.errors import (
     OutputError,
     UnknownNameError,
 )
-from harness.records import RunDirectory, load_run
+from harness.records import load_run
+from harness.run_directory import RunDirectory
 from harness.sealed import seal
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -121,13 +122,13 @@ def test_valid_seals_around_other_content_are_refused(tmp_path: Path) -> None:
         load_run(tmp_path)
     (tmp_path / "episodes.jsonl").write_bytes(log)
     (tmp_path / "summary.json").write_bytes(seal({"score": 1}))
-    with pytest.raises(CorruptFileError, match="not a summary"):
-        load_run(tmp_path)
-    (tmp_path / "manifest.json").write_bytes(seal({"schema_version": 1, "config": {}}))
-    with pytest.raises(CorruptFileError, match="not the manifest of a run"):
+    with pytest.raises(CorruptFileError, match=r"not the summary of a run: it lacks act_mode \(and"):
         load_run(tmp_path)
     (tmp_path / "manifest.json").write_bytes(seal({"schema_version": 2, "config": {}}))
-    with pytest.raises(MismatchError, match="schema 2"):
+    with pytest.raises(CorruptFileError, match="not the manifest of a run"):
+        load_run(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(seal({"schema_version": 1, "config": {}}))
+    with pytest.raises(MismatchError, match="schema 1"):
         load_run(tmp_path)
     (tmp_path / "manifest.json").unlink()
     with pytest.raises(CorruptFileError, match=r"episodes but no manifest\.json"):
@@ -139,7 +140,8 @@ def test_valid_seals_around_other_content_are_refused(tmp_path: Path) -> None:
 WRITER = """
 import json, sys
 from pathlib import Path
-from harness.records import EpisodeRecord, RunDirectory
+from harness.run_directory import RunDirectory
+from harness.schema import EpisodeRecord
 plan = json.loads(Path(sys.argv[1]).read_text())
 with RunDirectory.open(Path(sys.argv[2]), plan["manifest"]) as run:
     for values in plan["records"]:

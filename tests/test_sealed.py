@@ -16,7 +16,7 @@ from env_adapters.errors import (
     CorruptFileError,
     OutputError,
 )
-from harness.records import write_atomic
+from env_adapters.files import write_atomic
 from harness.sealed import parse_sealed_lines, seal, unseal
 
 

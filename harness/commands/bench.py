@@ -17,6 +17,10 @@ _BENCHMARKS = {
     "mujoco": "speed of the robots, of their evaluation and of their films, against their peers",
     "flavours": "the score of one policy in every flavour of a robot",
     "fidelity": "the embedded StarCraft engine against what is known of the real game",
+    "overhead": "what the harness itself takes per step, in one process and with one per agent",
+    "latency": "what an action of the shipped policies takes, in one call and with a process per agent",
+    "references": "the returns that normalised scores count as 0 and as 100",
+    "statistics": "speed of bootstrap intervals and sequential rules, against their peers",
 }
 """Name, which is that of a module of `benchmarks` -> what it measures."""
 

@@ -14,10 +14,11 @@ from env_adapters.api import TeamSpec
 from env_adapters.bounds import check_at_least
 from env_adapters.errors import InvalidValueError, OutputError, UnknownNameError
 from harness.commands.parsing import parse, say
-from harness.evaluate import one_torch_thread, prepare_engine
+from harness.jobs import one_torch_thread
 from harness.layouts import label
 from harness.progress import every
 from harness.team import choose_team
+from harness.warmup import prepare_engine
 
 if TYPE_CHECKING:
     from agents.checkpoints import Checkpoint

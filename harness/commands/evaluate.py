@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from env_adapters import scenarios
 from env_adapters.errors import HarnessError
 from harness.commands.parsing import parse, say
-from harness.evaluate import EvaluateConfig, Evaluation, evaluate
+from harness.evaluate import Evaluation, evaluate
 from harness.layouts import option
 from harness.leaderboard import is_leaderboard, leaderboard, write_csv
-from harness.records import Summary, load_summary
+from harness.options import EvaluateConfig
+from harness.schema import LatencyReport, Summary
 from harness.tables import render
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns 0."""
     config = parse(EvaluateConfig, arguments, "evaluate")
-    evaluation = evaluate(config, say)
+    try:
+        evaluation = evaluate(config, say)
+    except KeyboardInterrupt as stop:
+        kept = str(stop) or "finished episodes are kept"
+        raise KeyboardInterrupt(f"{kept}; continue with: {_again(arguments)}") from None
     print(report(evaluation))
     print(f"\nrun          {evaluation.path}")
     for video in evaluation.summary.videos:
@@ -29,25 +35,26 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _again(arguments: list[str]) -> str:
+    """The command that continues this one."""
+    return shlex.join(["harness", "evaluate", *(word for word in arguments if word != "--fresh")])
+
+
 def _write_leaderboard(folder: Path) -> Path | None:
     """Put the finished runs of this folder into its leaderboard.csv; None, after saying why, where that fails.
 
     The evaluation itself has succeeded, so damage in a neighbour or a folder without rights is no error here.
     """
-    runs = []
-    for path in sorted(log.parent for log in folder.glob("*/episodes.jsonl")):
-        try:
-            load_summary(path)
-        except HarnessError as error:
-            say(f"not in the leaderboard: {error}")
-        else:
-            runs.append(_short(path))
+    runs = sorted(_short(log.parent) for log in folder.glob("*/episodes.jsonl"))
     board = _short(folder / "leaderboard.csv")
     if not is_leaderboard(board):
         say(f"no leaderboard: {board} is another file; choose an --out in another folder")
         return None
     try:
-        write_csv(leaderboard(runs), board)
+        frame = leaderboard(runs, skip_damaged=True)
+        for complaint in frame.attrs["damaged"].values():
+            say(f"not in the leaderboard: {complaint}")
+        write_csv(frame, board)
     except HarnessError as error:
         say(f"no leaderboard: {error}")
         return None
@@ -73,7 +80,7 @@ def _next(config: EvaluateConfig, evaluation: Evaluation) -> str:
 
 
 def report(evaluation: Evaluation) -> str:
-    """The result as a table of one row."""
+    """The result as a table of one row, and what a reader must know about it in lines below."""
     summary = evaluation.summary
     headers = [
         "scenario",
@@ -81,9 +88,9 @@ def report(evaluation: Evaluation) -> str:
         "layout",
         "engine",
         "episodes",
-        "return",
+        "return [95 %]",
         "win rate [95 %]",
-        "µs per joint action p50 / p90",
+        "µs per joint action p50 / p90 / p99",
     ]
     row = [
         summary.scenario,
@@ -93,14 +100,40 @@ def report(evaluation: Evaluation) -> str:
         summary.episodes,
         _mean(summary),
         _win_rate(summary),
-        _latency(summary),
+        _latency(evaluation.latency),
     ]
-    return render(headers, [row])
+    return "\n".join([render(headers, [row]), "", *_remarks(summary, evaluation.latency)])
+
+
+def _remarks(summary: Summary, latency: LatencyReport | None) -> list[str]:
+    """What belongs beside the numbers."""
+    lines = []
+    if summary.crashed:
+        counts = "count as lost, with return 0" if summary.on_crash == "loss" else "do not count"
+        lines.append(
+            f"crashed      {summary.crashed} of {summary.episodes} episodes broke off; they {counts}"
+        )
+    if summary.conditions:
+        harder = ", ".join(f"{name} {value}" for name, value in summary.conditions.items())
+        lines.append(f"conditions   {harder}")
+    if summary.stop_rule is not None:
+        lines.append(f"stopped      {summary.stop_rule}")
+    if summary.normalised_score is not None:
+        lines.append(f"normalised   {summary.normalised_score:.1f} ({summary.normalised_by})")
+    lines.append(f"decentralised  {summary.decentralized or 'not checked'}")
+    if latency is not None and latency.flagged is not None:
+        lines.append(f"timing       {latency.flagged}")
+    return lines
 
 
 def _mean(summary: Summary) -> str:
-    spread = "" if summary.return_std is None else f" ± {summary.return_std:.2f}"
-    return f"{summary.return_mean:.2f}{spread}"
+    if summary.return_lower is None or summary.return_upper is None:
+        return f"{summary.return_mean:.4g}"
+    width = summary.return_upper - summary.return_lower
+    decimals = 0 if width >= 20 else 1 if width >= 2 else 2
+    numbers = [summary.return_mean, summary.return_lower, summary.return_upper]
+    mean, lower, upper = (f"{number:.{decimals}f}" for number in numbers)
+    return f"{mean} [{lower}, {upper}]"
 
 
 def _win_rate(summary: Summary) -> str:
@@ -109,7 +142,9 @@ def _win_rate(summary: Summary) -> str:
     return f"{summary.win_rate:.0%} [{summary.win_rate_lower:.0%}, {summary.win_rate_upper:.0%}]"
 
 
-def _latency(summary: Summary) -> str:
-    if summary.action_p50_us is None or summary.action_p90_us is None:
+def _latency(latency: LatencyReport | None) -> str:
+    if latency is None:
         return "-"
-    return f"{summary.action_p50_us:.0f} / {summary.action_p90_us:.0f} ({summary.latency_scenario}, n={summary.latency_n})"
+    known = (latency.p50_us, latency.p90_us, latency.p99_us)
+    numbers = " / ".join("-" if value is None else f"{value:.0f}" for value in known)
+    return f"{numbers} ({latency.scenario}, n={latency.n})"

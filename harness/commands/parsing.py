@@ -76,7 +76,7 @@ def reworded(panel: str) -> str:
 
 def _tidy(text: str) -> str:
     """Help without "(default: None)", which the option's own words say better, and without empty ends of lines."""
-    shorter = re.sub(r"\s*\(default:\s+None\)", "", text)
+    shorter = re.sub(r"\s*\(default:\s*(None)?\)", "", text)
     return "\n".join(line.rstrip() for line in shorter.splitlines())
 
 

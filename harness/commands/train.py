@@ -177,8 +177,8 @@ def _train_online(name: str, arguments: list[str]) -> int:
     from agents.online import OnlineConfig, PpoTrainer
     from agents.ppo import Ppo, PpoConfig
     from env_adapters import scenarios
-    from harness.evaluate import prepare_engine
     from harness.layouts import label
+    from harness.warmup import prepare_engine
 
     parsed = _parse_parts(arguments, run=OnlineRun, training=OnlineConfig, hyperparameters=PpoConfig)
     _check_online(name, parsed.choice)
