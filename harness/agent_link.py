@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import struct
+from time import perf_counter_ns
 from typing import Final, NoReturn
 
 from env_adapters.errors import (
@@ -18,10 +19,12 @@ from env_adapters.errors import (
 )
 from harness.agent_messages import DONE, HEAD, Answers, Requests
 from harness.agent_process import Orders, serve
+from harness.passport import usable_cores
 from harness.processes import context, kill_tree
 
 _START_LIMIT_S: Final = 120.0
 _EXIT_LIMIT_S: Final = 1.0
+_SPIN_NS: Final = 200_000
 _ERRORS: Final[dict[int, type[HarnessError]]] = {
     kind.exit_code: kind
     for kind in (
@@ -51,6 +54,7 @@ class AgentLink:
         self._request, self._question = requests.bytes[row].data, requests.head[row]
         self._answer, self._head = answers.bytes[row].data, answers.head[row]
         self._answers = answers
+        self._spin_ns = _SPIN_NS if usable_cores() > orders.spec.n_agents else 0
         # Sequenced packets keep the bounds of messages: no answer can be taken for the rest of another.
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -95,7 +99,7 @@ class AgentLink:
             ActionError: the policy returned something that is no action of this world.
         """
         try:
-            size = self._socket.recv_into(self._answer)
+            size = self._spin() or self._socket.recv_into(self._answer)
         except BlockingIOError:
             self.give_up()
         except OSError:
@@ -104,6 +108,19 @@ class AgentLink:
         if size != self._answers.size or status != DONE:
             self._fail(size)
         return int(step)
+
+    def _spin(self) -> int:
+        """Ask again and again for a moment, where every agent has a core to itself.
+
+        Being woken from sleep by another core takes longer than a short answer.
+        """
+        give_up_ns = perf_counter_ns() + self._spin_ns
+        while perf_counter_ns() < give_up_ns:
+            try:
+                return self._socket.recv_into(self._answer, 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+        return 0
 
     def has_begun(self, start: int) -> bool:
         """Wait for the answer to the start of an episode.
