@@ -40,6 +40,11 @@ COMMANDS = {
         "prove that agents are decentralised, or that an adapter keeps the contract",
         "nothing is kept",
     ),
+    "curve": Command(
+        "curve",
+        "win rate against deadline, lost or late observations",
+        f"finished points are kept, {_CONTINUES}",
+    ),
     "crossplay": Command(
         "crossplay", "mixed teams as a matrix: who plays well with whom", "nothing is kept, start it again"
     ),

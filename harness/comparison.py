@@ -179,8 +179,11 @@ def _row(side: Side, has_winner: bool, confidence: float) -> Row:
 def _notes(sides: Sequence[Side], pairs: Sequence[Pair]) -> list[str]:
     """What a reader should know before believing the numbers."""
     notes = []
+    conditions = {side.name: side.runs[0].manifest["config"].get("conditions") or "none" for side in sides}
+    if len({str(value) for value in conditions.values()}) > 1:
+        notes.append(f"not played under the same conditions: {conditions}")
     for run in (run for side in sides for run in side.runs):
-        planned, crashed = len(run.manifest["config"]["episode_seeds"]), _crashed(run)
+        planned, crashed = run.planned, _crashed(run)
         if len(run.episodes) < planned:
             notes.append(f"{run.path} is unfinished: {len(run.episodes)} of {planned} episodes")
         if crashed:

@@ -42,7 +42,10 @@ class Conditions:
     def changed(self) -> dict[str, Any]:
         """The fields that differ from the default, as JSON values."""
         plain = asdict(Conditions())
-        return {name: value for name, value in asdict(self).items() if value != plain[name]}
+        values = {name: value for name, value in asdict(self).items() if value != plain[name]}
+        if self.deadline_ms is None:
+            values.pop("late_action", None)
+        return values
 
 
 def swaps(conditions: Conditions, n_agents: int) -> dict[int, str]:

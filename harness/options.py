@@ -110,7 +110,5 @@ class EvaluateConfig:
             raise InvalidValueError(
                 "--on-crash exclude and --until-... do not go together: count crashes as lost"
             )
-        if self.deadline_ms is None and self.late_action != "noop":
-            raise InvalidValueError(
-                "--late-action says what happens after a deadline; give --deadline-ms, too"
-            )
+        if self.deadline_ms is not None and not 0.0 < self.deadline_ms < float("inf"):
+            raise InvalidValueError(f"--deadline-ms is {self.deadline_ms:g}; give milliseconds above 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from io import FileIO
@@ -28,6 +29,8 @@ from harness.records import (
 from harness.schema import EpisodeRecord, Incident, LatencyReport, Summary
 from harness.sealed import seal
 
+_LOCK_TRIES, _LOCK_PAUSE_S = 4, 0.05
+
 
 def lock_folder(folder: Path) -> int | None:
     """Keep other writers out of a folder until the returned descriptor is closed or this process ends.
@@ -44,17 +47,21 @@ def lock_folder(folder: Path) -> int | None:
         descriptor = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):  # Windows
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise RunConflictError(
-            f"another process is writing to {folder}; wait for it or use another --out"
-        ) from error
-    except OSError:  # a network file system without locks
-        os.close(descriptor)
-        return None
-    return descriptor
+    for patience in range(_LOCK_TRIES, 0, -1):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError as error:  # perhaps somebody only looks whether the folder is in use
+            if patience == 1:
+                os.close(descriptor)
+                raise RunConflictError(
+                    f"another process is writing to {folder}; wait for it or use another --out"
+                ) from error
+            time.sleep(_LOCK_PAUSE_S)
+        except OSError:  # a network file system without locks
+            break
+    os.close(descriptor)
+    return None
 
 
 class RunDirectory:

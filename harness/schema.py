@@ -198,3 +198,10 @@ class Run:
     """Finished episodes, in the order in which they were requested."""
     summary: Summary | None
     """None while episodes are missing."""
+
+    @property
+    def planned(self) -> int:
+        """Episodes that the run has when it is finished; with a stop rule, before that, the most that are played."""
+        if self.summary is not None:
+            return self.summary.episodes
+        return len(self.manifest["config"]["episode_seeds"])

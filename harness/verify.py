@@ -129,12 +129,16 @@ def _films(run: Run) -> Check:
 
 def _again(run: Run, n_episodes: int, seed: int, checkpoint: Path | None) -> Iterator[Check]:
     whole = [record for record in run.episodes if record.error is None]
+    job = job_of(run.manifest, checkpoint)
+    weights = job.team.checkpoint
+    if weights is not None and not Path(weights).is_file():
+        yield Check("team", None, f"there is no {weights}; name the file with --checkpoint")
+        return
     try:
-        job = job_of(run.manifest, checkpoint)
         with world(job, 1) as env:
             spec, team = env.spec, job_team(job, env.spec)
     except (MismatchError, UnknownNameError) as error:
-        yield Check("team", None, f"{error}; name its weights with --checkpoint")
+        yield Check("team", False, str(error))
         return
     config = run.manifest["config"]
     same = team.weights_hash == config["agent_hash"]

@@ -258,7 +258,8 @@ def test_an_episode_that_ends_differently_is_reported(tmp_path: Path) -> None:
         ({"until_ci": 0.0}, "--until-ci is 0"),
         ({"until_ci": 0.1, "until_better_than": Path("x")}, "either --until-ci or"),
         ({"until_ci": 0.1, "on_crash": "exclude"}, "do not go together"),
-        ({"late_action": "repeat"}, "give --deadline-ms"),
+        ({"deadline_ms": 0.0}, "--deadline-ms is 0"),
+        ({"deadline_ms": float("nan")}, "--deadline-ms is nan"),
     ],
 )
 def test_senseless_numbers_are_refused_before_anything_is_built(

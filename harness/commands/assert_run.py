@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     run = load_run(config.run)
     findings = check_claim(run, terms, config.confidence)
     print(render(["claim", "value", "holds"], [_row(finding) for finding in findings]))
-    planned = len(run.manifest["config"]["episode_seeds"])
+    planned = run.planned
     if len(run.episodes) < planned and not config.unfinished:
         raise AssertionFailedError(
             f"{config.run} is unfinished: {len(run.episodes)} of {planned} episodes; finish it, or allow it with --unfinished"

@@ -111,6 +111,24 @@ def _datasets(folder: Path) -> str:
     return render(["file", "scenario", "layout", "transitions", "episodes", "return", "win rate"], rows)
 
 
+def _state(path: Path, is_finished: bool) -> str:
+    """Whether a run is done, being played by some process, or waiting to be continued."""
+    import os
+
+    from env_adapters.errors import RunConflictError
+    from harness.run_directory import lock_folder
+
+    if is_finished:
+        return "finished"
+    try:
+        lock = lock_folder(path)
+    except RunConflictError:
+        return "running"
+    if lock is not None:
+        os.close(lock)
+    return "unfinished"
+
+
 def _runs(folder: Path) -> str:
     from harness.records import find_runs, load_run
 
@@ -123,9 +141,8 @@ def _runs(folder: Path) -> str:
             continue
         config = run.manifest["config"]
         count = f"{len(run.episodes)} of {len(config['episode_seeds'])}"
-        state = "finished" if run.summary is not None else "unfinished"
         world = (config["scenario"], config.get("layout"))
-        rows.append((str(path), *world, config["agent"], count, state))
+        rows.append((str(path), *world, config["agent"], count, _state(path, run.summary is not None)))
     if not rows:
         return f"no runs below {folder}; make one with: harness evaluate --map 5m_vs_6m"
     return render(["run", "scenario", "layout", "agent", "episodes", "state"], rows)
