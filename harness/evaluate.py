@@ -88,6 +88,8 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
         found = _look_again(plan, records, say)
         latency = found.latency or played.latency or load_latency(plan.path)
         summary = summarise(plan, records, reason, found)
+        if found.samples_us is not None:
+            run.keep_samples(found.samples_us)
         run.finish(summary, latency)
     return Evaluation(plan.path, summary, latency, resumed=False, n_incidents=played.n_incidents)
 

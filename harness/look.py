@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
+from env_adapters.api import DoubleArray
 from env_adapters.rollout import Episode
 from harness.jobs import Job, job_team, one_torch_thread, world
 from harness.processes import context, kill_tree, start
@@ -34,8 +35,8 @@ class Look:
     alike: int = 0
     """Those that took the same course, by the hash of their last state."""
     latency: LatencyReport | None = None
-    samples_us: list[float] = field(default_factory=list)
-    """Every timed joint action."""
+    samples_us: DoubleArray | None = None
+    """Every timed joint action, [n] or [n, 1 + N]."""
     decentralized: str | None = None
     videos: list[str] = field(default_factory=list)
 
@@ -115,8 +116,7 @@ def _time(request: LookRequest, team: Team, episodes: Sequence[Episode], found: 
         measured = measure_decentralized(request.job.map, team, episodes)
     else:
         measured = measure_batched(team, episodes)
-    found.latency, samples = measured
-    found.samples_us = samples.tolist()
+    found.latency, found.samples_us = measured
 
 
 def _look_main(request: LookRequest, pipe: Connection) -> None:

@@ -75,8 +75,16 @@ class Plan:
         }
 
     def manifest(self) -> dict[str, Any]:
-        """What is written before the first episode."""
-        return {"config": self.identity(), "source": asdict(self.job), "passport": passport()}
+        """What is written before the first episode; `batch` is the shape of network calls while acting."""
+        from agents.acting import BLOCK_ROWS
+
+        batch = {"network_rows": BLOCK_ROWS, "threads_per_process": 1}
+        return {
+            "config": self.identity(),
+            "source": asdict(self.job),
+            "batch": batch,
+            "passport": passport(),
+        }
 
     def supervision(self, n_missing: int) -> Supervision:
         """How the missing episodes are spread over processes."""

@@ -3,7 +3,7 @@
     manifest.json    config, passport and where the team came from; on disk before the first episode
     episodes.jsonl   one line per finished episode; on disk before the next one is booked
     incidents.jsonl  crashes, hangs and retries, where there were any
-    latency.json     what an action took, measured after the episodes
+    latency.json     what an action took, measured after the episodes; latency_samples.npy: every timed action
     summary.json     last, once every requested episode is there
 
 The same command opens the same directory again and plays only the episodes that are missing
@@ -27,12 +27,14 @@ SCHEMA_VERSION = 2
 
 MANIFEST, EPISODES, SUMMARY = "manifest.json", "episodes.jsonl", "summary.json"
 INCIDENTS, LATENCY = "incidents.jsonl", "latency.json"
+SAMPLES = "latency_samples.npy"
+"""Every timed joint action in microseconds: float64[n], or [n, 1 + N] with a column per agent."""
 
 Row = TypeVar("Row", Summary, LatencyReport)
 
 
 def load_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a run (`schema_version`, `config`, `passport`, `source`), or None where there is none.
+    """The manifest of a run (`schema_version`, `config`, `source`, `batch`, `passport`), or None where there is none.
 
     Raises:
         CorruptFileError: it is damaged, or not the manifest of a run.

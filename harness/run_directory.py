@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -12,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
+from env_adapters.api import DoubleArray
 from env_adapters.errors import CorruptFileError, HarnessError, RunConflictError
 from env_adapters.files import write_atomic, writing
 from harness.differences import differences, in_one_line
@@ -20,6 +24,7 @@ from harness.records import (
     INCIDENTS,
     LATENCY,
     MANIFEST,
+    SAMPLES,
     SCHEMA_VERSION,
     SUMMARY,
     load_episodes,
@@ -126,7 +131,7 @@ class RunDirectory:
             lock = lock_folder(path)
         try:
             with writing(path):
-                for leftover in path.glob(".*.json*.tmp"):  # of a process killed while it wrote
+                for leftover in path.glob(".*.tmp"):  # of a process killed while it wrote
                     leftover.unlink(missing_ok=True)
                 if fresh:
                     forget(path)
@@ -159,6 +164,12 @@ class RunDirectory:
         """Add something that went wrong; OutputError where the disk is full."""
         with writing(self.path / INCIDENTS), _open_log(self.path / INCIDENTS) as file:
             _append(file, seal(asdict(incident)))
+
+    def keep_samples(self, samples_us: DoubleArray) -> None:
+        """Write every timed joint action; OutputError where the folder cannot be written."""
+        buffer = io.BytesIO()
+        np.save(buffer, samples_us, allow_pickle=False)
+        write_atomic(self.path / SAMPLES, buffer.getvalue())
 
     def finish(self, summary: Summary, latency: LatencyReport | None = None) -> None:
         """Put the episodes into the order of their seeds, then write latency and, as the last file, the summary.
@@ -238,7 +249,7 @@ def _settle_manifest(path: Path, wanted: dict[str, Any]) -> dict[str, Any]:
 
 def forget(path: Path) -> None:
     """Empty a run directory, in the order that leaves a readable run after a crash at any point."""
-    for name in (SUMMARY, LATENCY, INCIDENTS):
+    for name in (SUMMARY, LATENCY, SAMPLES, INCIDENTS):
         (path / name).unlink(missing_ok=True)
     if (path / EPISODES).is_file():
         os.truncate(path / EPISODES, 0)

@@ -85,6 +85,29 @@ def test_results_do_not_depend_on_games_played_side_by_side(
     assert other.summary == finished.summary
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_results_do_not_depend_on_worker_processes(
+    finished: Evaluation, tmp_path: Path, workers: int
+) -> None:
+    other = evaluate(config(tmp_path / "run", workers=workers, latency="none"))
+    for name in ("episodes.jsonl", "summary.json"):
+        assert (other.path / name).read_bytes() == (finished.path / name).read_bytes()
+
+
+def test_a_process_per_agent_plays_the_same_episodes(tmp_path: Path) -> None:
+    question = {"agent": "nearest", "episodes": 2}
+    batched = evaluate(config(tmp_path / "a", **question))
+    apart = evaluate(config(tmp_path / "b", execution="decentralized", **question))
+    assert lines(apart.path) == lines(batched.path)
+    assert apart.summary.conditions == {"execution": "decentralized"}
+    assert apart.latency is not None and apart.latency.scenario == "decentralized"
+    assert [agent.agent_index for agent in apart.latency.agents] == [0, 1, 2]
+    samples = np.load(tmp_path / "b" / "latency_samples.npy", allow_pickle=False)
+    assert samples.shape == (apart.latency.n, 4) and apart.latency.max_us == samples[:, 1:].max()
+    joint = np.load(tmp_path / "a" / "latency_samples.npy", allow_pickle=False)
+    assert batched.latency is not None and joint.shape == (batched.latency.n,)
+
+
 def test_a_shorter_evaluation_plays_the_first_of_the_same_episodes(
     finished: Evaluation, tmp_path: Path
 ) -> None:

@@ -12,14 +12,14 @@ import tyro
 from env_adapters.errors import UnknownNameError, UsageError
 from env_adapters.files import writing
 from harness.commands.parsing import parse, say
-from harness.records import EPISODES, INCIDENTS, LATENCY, MANIFEST, SUMMARY
+from harness.records import EPISODES, INCIDENTS, LATENCY, MANIFEST, SAMPLES, SUMMARY
 from harness.run_directory import lock_folder
 
 _OURS = (
     "logs/*.log",
     "look.log",
     "videos/episode-*",
-    "latency.npz",
+    SAMPLES,
     LATENCY,
     INCIDENTS,
     SUMMARY,
