@@ -19,7 +19,6 @@ from harness.statistics.aggregates import (
     stratified_bootstrap,
     stratified_bootstrap_interval,
 )
-from harness.statistics.normalised import References, normalised
 from harness.statistics.paired import (
     benjamini_hochberg,
     holm,
@@ -126,21 +125,6 @@ def test_probability_of_improvement_is_mann_whitneys_u(ours: list[int], theirs: 
     first, second = (np.array(side, dtype=float)[:, None] for side in (ours, theirs))
     assert probability_of_improvement(first, second) == pytest.approx(wanted)
     assert probability_of_improvement(second, first) == pytest.approx(1.0 - wanted)
-
-
-def test_normalised_scores_name_their_references() -> None:
-    references = References(-280.2, 12135.0, "D4RL, table 5")
-    np.testing.assert_allclose(normalised([-280.2, 12135.0, 5927.4], references), [0.0, 100.0, 50.0])
-    for random, expert, source in (
-        (1.0, 1.0, "x"),
-        (2.0, 1.0, "x"),
-        (float("nan"), 1.0, "x"),
-        (0.0, 1.0, " "),
-    ):
-        with pytest.raises(InvalidValueError, match="references need"):
-            References(random, expert, source)
-    with pytest.raises(InvalidValueError, match=r"return \[1\]"):
-        normalised([1.0, float("inf")], references)
 
 
 @given(st.integers(0, 400), st.integers(0, 400))

@@ -1,6 +1,6 @@
 """Numbers with their uncertainty. Every function is pure; randomness comes in as a Generator.
 
-One rate or mean: `intervals`. Runs x tasks: `aggregates`, `profiles`, `normalised`. Two sides: `paired`,
+One rate or mean: `intervals`. Runs x tasks: `aggregates`, `profiles`. Two sides: `paired`,
 `unpaired`. Episodes within training seeds: `two_level`. Stopping early: `sequential`. A sample that tells
 nothing about its spread has no interval: None, never a width of zero.
 """
