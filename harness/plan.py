@@ -75,13 +75,17 @@ class Plan:
         }
 
     def manifest(self) -> dict[str, Any]:
-        """What is written before the first episode; `batch` is the shape of network calls while acting."""
+        """What is written before the first episode.
+
+        `batch` is the shape of network calls while acting, `training` how the team came about, data hash included.
+        """
         from agents.acting import BLOCK_ROWS
 
         batch = {"network_rows": BLOCK_ROWS, "threads_per_process": 1}
         return {
             "config": self.identity(),
             "source": asdict(self.job),
+            "training": dict(self.team.provenance),
             "batch": batch,
             "passport": passport(),
         }
@@ -170,7 +174,10 @@ def _against(path: Path, config: EvaluateConfig, spec: TeamSpec) -> tuple[list[i
 
 def default_folder(scenario: scenarios.Scenario, team: Team, config: EvaluateConfig, layout: str) -> Path:
     """runs/MAP[-LAYOUT]--AGENT-HASH[-MODE]-sSEED[-nEPISODES][-RULES], without what is default."""
-    parts = [f"{_safe(scenario.name)}{label(scenario, layout)}--{_safe(team.name)}", team.weights_hash[:8]]
+    parts = [
+        f"{_safe(Path(scenario.name).name)}{label(scenario, layout)}--{_safe(team.name)}",
+        team.weights_hash[:8],
+    ]
     parts += [] if team.is_default_mode else [team.act_mode]
     parts += [f"s{config.seed}"]
     parts += [] if config.episodes in (None, DEFAULT_EPISODES[scenario.family]) else [f"n{config.episodes}"]

@@ -34,7 +34,7 @@ Row = TypeVar("Row", Summary, LatencyReport)
 
 
 def load_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a run (`schema_version`, `config`, `source`, `batch`, `passport`), or None where there is none.
+    """The manifest of a run (`schema_version`, `config`, `source`, `training`, `batch`, `passport`), or None where there is none.
 
     Raises:
         CorruptFileError: it is damaged, or not the manifest of a run.

@@ -12,6 +12,7 @@ from harness.evaluate import Evaluation, evaluate
 from harness.layouts import option
 from harness.leaderboard import is_leaderboard, leaderboard, write_csv
 from harness.options import EvaluateConfig
+from harness.records import load_incidents, load_run
 from harness.schema import LatencyReport, Summary
 from harness.tables import render
 
@@ -102,12 +103,13 @@ def report(evaluation: Evaluation) -> str:
         _win_rate(summary),
         _latency(evaluation.latency),
     ]
-    return "\n".join([render(headers, [row]), "", *_remarks(summary, evaluation.latency)])
+    return "\n".join([render(headers, [row]), "", *_remarks(evaluation)])
 
 
-def _remarks(summary: Summary, latency: LatencyReport | None) -> list[str]:
+def _remarks(evaluation: Evaluation) -> list[str]:
     """What belongs beside the numbers."""
-    lines = []
+    summary, latency = evaluation.summary, evaluation.latency
+    lines = _retried(evaluation)
     if summary.crashed:
         counts = "count as lost, with return 0" if summary.on_crash == "loss" else "do not count"
         lines.append(
@@ -124,6 +126,19 @@ def _remarks(summary: Summary, latency: LatencyReport | None) -> list[str]:
     if latency is not None and latency.flagged is not None:
         lines.append(f"timing       {latency.flagged}")
     return lines
+
+
+def _retried(evaluation: Evaluation) -> list[str]:
+    """Episodes that were tried again shift the result if what crashes is not what matters: their rate is shown apart."""
+    incidents = load_incidents(evaluation.path)
+    again = {seed for each in incidents if each.then == "tried again" for seed in each.episode_seeds}
+    if not incidents:
+        return []
+    records = [record for record in load_run(evaluation.path).episodes if record.episode_seed in again]
+    ended = [record for record in records if record.error is None]
+    wins = sum(bool(record.won) for record in ended)
+    won = "" if evaluation.summary.wins is None else f", {wins} of those that then ended were won"
+    return [f"incidents    {len(incidents)} (incidents.jsonl); {len(records)} episodes were tried again{won}"]
 
 
 def _mean(summary: Summary) -> str:
