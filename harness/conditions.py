@@ -45,7 +45,7 @@ class Conditions:
         values = {name: value for name, value in asdict(self).items() if value != plain[name]}
         if self.deadline_ms is None:
             values.pop("late_action", None)
-        return values
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def swaps(conditions: Conditions, n_agents: int) -> dict[int, str]:

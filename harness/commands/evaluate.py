@@ -11,6 +11,7 @@ from harness.commands.parsing import parse, say
 from harness.evaluate import Evaluation, evaluate
 from harness.layouts import option
 from harness.leaderboard import is_leaderboard, leaderboard, write_csv
+from harness.leaderboard.rows import in_words
 from harness.options import EvaluateConfig
 from harness.records import load_incidents, load_run
 from harness.schema import LatencyReport, Summary
@@ -116,8 +117,7 @@ def _remarks(evaluation: Evaluation) -> list[str]:
             f"crashed      {summary.crashed} of {summary.episodes} episodes broke off; they {counts}"
         )
     if summary.conditions:
-        harder = ", ".join(f"{name} {value}" for name, value in summary.conditions.items())
-        lines.append(f"conditions   {harder}")
+        lines.append(f"conditions   {in_words(summary.conditions)}")
     if summary.stop_rule is not None:
         lines.append(f"stopped      {summary.stop_rule}")
     if summary.normalised_score is not None:
