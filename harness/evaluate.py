@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from env_adapters.errors import SimulatorError
+from env_adapters.errors import AgentError, SimulatorError
 from harness.compare_runs import machine_differences
 from harness.differences import in_one_line
 from harness.here import LocalPlayer
@@ -35,6 +35,8 @@ from harness.warmup import prepare_engine
 
 _REPORT_INTERVAL_S = 5.0
 _LOGS = "logs"
+_TOLD = 3
+"""Incidents that are said; all are written down."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,10 @@ def _play(plan: Plan, run: RunDirectory, prefix: Prefix, say: Say) -> _Played:
     def note(incident: Incident) -> None:
         played.n_incidents += 1
         run.note(incident)
-        say(f"{incident.error}; {incident.then} (incidents.jsonl)")
+        if played.n_incidents <= _TOLD:
+            say(f"{incident.error}; {incident.then}")
+        if played.n_incidents == _TOLD:
+            say("whatever else goes wrong is only written to incidents.jsonl")
 
     with _player(plan, len(missing), note) as player, _gentle_interrupts(player.drain, say) as stopped:
         for record in player.play(missing):
@@ -184,7 +189,8 @@ def _look_again(plan: Plan, records: list[EpisodeRecord], say: Say) -> Look:
     """Replay some episodes, at least one, to compare them, check the agents, time actions and draw films."""
     whole = [record for record in records if record.error is None]
     if not whole:
-        raise SimulatorError(
+        by_agent = all(str(record.error).startswith("agent") for record in records)
+        raise (AgentError if by_agent else SimulatorError)(
             f"every one of {len(records)} episodes broke off, the first because of {records[0].error}; see {plan.path}"
         )
     if not _may_look(plan):

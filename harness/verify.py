@@ -13,7 +13,7 @@ from env_adapters.errors import HarnessError, MismatchError, UnknownNameError
 from harness.conditions import Conditions
 from harness.jobs import Job, job_team, world
 from harness.progress import Say
-from harness.records import load_incidents, load_run
+from harness.records import load_incidents, load_latency, load_run
 from harness.replay import check_alike, play_again
 from harness.schema import EpisodeRecord, Run, Summary
 from harness.summarise import score
@@ -90,6 +90,9 @@ def _books(run: Run) -> Iterator[Check]:
     )
     yield Check("episodes", distinct == wanted == len(run.episodes), outcomes)
     yield Check("returns", True, "every return and length follows from its rewards")
+    latency = load_latency(run.path)
+    timed = "nothing was timed" if latency is None else f"{latency.n} joint actions, {latency.scenario}"
+    yield Check("latency", True, timed)
     incidents = load_incidents(run.path)
     yield Check("incidents", True, f"{len(incidents)} crashes, hangs or retries on record")
     if summary is None:

@@ -147,7 +147,7 @@ def test_repair_plays_episodes_again_that_broke_off(
 
 
 def test_when_every_episode_breaks_off_the_evaluation_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SimulatorError, match=r"every one of 24 episodes broke off.*returned int"):
+    with pytest.raises(AgentError, match=r"every one of 24 episodes broke off.*returned int"):
         play(tmp_path / "run", agent="NoPair")
     assert len(load_run(tmp_path / "run").episodes) == 24
 

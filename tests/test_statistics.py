@@ -290,3 +290,9 @@ def test_the_studentised_bootstrap_of_normal_values_is_students_t() -> None:
 
 def test_the_studentised_bootstrap_gives_no_bound_where_most_resamples_are_constant() -> None:
     assert bootstrap_t_interval([0.0, 1.0], np.random.default_rng(0)) is None
+
+
+def test_returns_that_differ_only_by_rounding_tell_nothing_about_spread() -> None:
+    """Twenty won battles return 20 up to the last bits; an interval of width 1e-15 would be a false claim."""
+    assert mean_interval([20.0] * 19 + [np.nextafter(20.0, 21.0)]) is None
+    assert mean_interval([20.0] * 19 + [20.0 + 1e-6]) is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from env_adapters.errors import CorruptFileError, HarnessError
-from harness.records import load_latency, load_manifest, load_summary
+from harness.records import load_latency, load_run
 from harness.schema import LatencyReport, Summary
 
 if TYPE_CHECKING:
@@ -135,12 +135,12 @@ def _check_identity(run: Path, config: Mapping[str, Any], summary: Summary) -> N
 
 
 def _row(run: Path) -> Row | None:
-    summary = load_summary(run)
+    loaded = load_run(run)
+    summary, manifest = loaded.summary, loaded.manifest
     if summary is None:
         return None
-    manifest = load_manifest(run)
-    if manifest is None or "passport" not in manifest:
-        raise CorruptFileError(f"{run} has no manifest.json with config and passport; it is no run directory")
+    if "passport" not in manifest:
+        raise CorruptFileError(f"{run} has a manifest.json without passport; it is no run directory")
     _check_identity(run, manifest["config"], summary)
     passport = manifest["passport"]
     return {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import NormalDist
-from typing import Generic, NamedTuple, TypeVar, overload
+from typing import Final, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
@@ -19,6 +19,10 @@ Bound = TypeVar("Bound", float, DoubleArray)
 
 _BLOCK = 1 << 15
 """Resampled values held at once by a bootstrap: a quarter MiB of doubles, which stays in the cache."""
+
+
+ROUNDING: Final = 1e-12
+"""Relative size below which a difference of returns is the noise of adding up rewards in floating point."""
 
 
 class Interval(NamedTuple, Generic[Bound]):
@@ -117,14 +121,15 @@ def mean_interval(values: Sequence[float] | DoubleArray, confidence: float = 0.9
     them, and no interval made from the sample alone covers.
 
     Returns:
-        None where the values tell nothing about spread: a single value, or all values equal.
+        None where the values tell nothing about spread: a single value, or all values equal up to the noise of
+        adding up rewards (`ROUNDING` of their size).
 
     Raises:
         InvalidValueError: no values, one that is not finite, or a confidence outside (0, 1).
     """
     tail = tail_probability(confidence)
     mean, std = mean_std(values)
-    if not std or np.ptp(values) == 0.0:
+    if not std or np.ptp(values) <= ROUNDING * np.abs(values).max():
         return None
     half = student_t_quantile(1.0 - tail, len(values) - 1) * std / np.sqrt(len(values))
     return Interval(float(mean - half), float(mean + half))
