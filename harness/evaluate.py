@@ -79,6 +79,7 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
             say(remark)
         if config.fresh:
             forget_films(plan.path)
+        _forget_empty_logs(plan.path / _LOGS)
         stored = load_summary(plan.path)
         if stored is not None and _has_everything(plan, stored):
             return Evaluation(plan.path, stored, load_latency(plan.path), resumed=True)
@@ -94,6 +95,15 @@ def evaluate(config: EvaluateConfig, say: Say = lambda line: None) -> Evaluation
             run.keep_samples(found.samples_us)
         run.finish(summary, latency)
     return Evaluation(plan.path, summary, latency, resumed=False, n_incidents=played.n_incidents)
+
+
+def _forget_empty_logs(folder: Path) -> None:
+    """Clear what a killed evaluation left: logs of workers that printed nothing."""
+    with suppress(OSError):  # not there, or somebody printed something
+        for log in folder.glob("worker-*.log"):
+            if not log.stat().st_size:
+                log.unlink()
+        folder.rmdir()
 
 
 def _compare_machines(run: RunDirectory, say: Say) -> None:

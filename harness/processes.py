@@ -15,12 +15,15 @@ import resource
 import select
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
+
+from env_adapters.errors import OutputError
 
 _PRELOAD: Final = ["torch", "agents.acting", "agents.checkpoints", "harness.agent_process", "harness.workers"]
 FILE_LIMIT_BYTES: Final = 64 << 20
@@ -37,11 +40,19 @@ def context() -> ForkServerContext:
     The server is started by the first call and ends with this process. Children get its environment, with every
     mathematics library limited to one thread. A script that starts children needs `if __name__ == "__main__":`,
     because they import it.
+
+    Raises:
+        OutputError: the folder for temporary files cannot hold the server's socket.
     """
     chosen = multiprocessing.get_context("forkserver")
     chosen.set_forkserver_preload(_PRELOAD)
     with _environment(dict.fromkeys(_ONE_THREAD, "1")):
-        forkserver.ensure_running()
+        try:
+            forkserver.ensure_running()
+        except OSError as error:  # the name of a socket has at most 107 bytes
+            raise OutputError(
+                f"cannot start workers from {tempfile.gettempdir()}: {error}; set TMPDIR to a short path with free space"
+            ) from error
     return chosen
 
 

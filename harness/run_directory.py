@@ -28,6 +28,7 @@ from harness.records import (
     SCHEMA_VERSION,
     SUMMARY,
     load_episodes,
+    load_latency,
     load_manifest,
     load_summary,
 )
@@ -95,7 +96,17 @@ class RunDirectory:
             self.dropped_bytes = max(0, self._file.seek(0, os.SEEK_END) - intact) if not repair else 0
             if self.dropped_bytes:
                 self._file.truncate(intact)
-        self._drop_stale_summary()
+        with writing(path):
+            self._drop_stale_summary()
+            self._drop_damaged_latency()
+
+    def _drop_damaged_latency(self) -> None:
+        """Remove timings that cannot be read: they are taken again."""
+        try:
+            load_latency(self.path)
+        except HarnessError as error:
+            self.remarks.append(f"measured again: {error}")
+            (self.path / LATENCY).unlink(missing_ok=True)
 
     def _drop_stale_summary(self) -> None:
         """Remove a summary that is damaged or outlived its episodes: it is made again from the episodes."""
@@ -162,7 +173,9 @@ class RunDirectory:
 
     def note(self, incident: Incident) -> None:
         """Add something that went wrong; OutputError where the disk is full."""
-        with writing(self.path / INCIDENTS), _open_log(self.path / INCIDENTS) as file:
+        path = self.path / INCIDENTS
+        with writing(path), _open_log(path) as file:
+            file.truncate(path.read_bytes().rfind(b"\n") + 1)  # without a line that a crash tore
             _append(file, seal(asdict(incident)))
 
     def keep_samples(self, samples_us: DoubleArray) -> None:
@@ -189,7 +202,8 @@ class RunDirectory:
         if list(self.finished) != counted:
             self._file.close()
             self._write_episodes(counted)
-            self._file = _open_log(self.path / EPISODES)
+            with writing(self.path / EPISODES):
+                self._file = _open_log(self.path / EPISODES)
         if latency is not None:
             write_atomic(self.path / LATENCY, seal(asdict(latency), indent=2))
         write_atomic(self.path / SUMMARY, seal(asdict(summary), indent=2))

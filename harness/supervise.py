@@ -153,9 +153,10 @@ class Supervisor:
         self._workers.append(_Worker(process, ours, Watch(cells), waiting, log))
 
     def _listen(self, worker: _Worker) -> None:
-        """Take every message that has arrived."""
+        """Take what has arrived, up to a finished episode: that is booked before its worker is given another."""
+        n_records = len(self._records)
         try:
-            while worker in self._workers and worker.pipe.poll():
+            while worker in self._workers and len(self._records) == n_records and worker.pipe.poll():
                 self._answer(worker, worker.pipe.recv())
         except (EOFError, OSError):
             worker.process.join(timeout=5.0)
