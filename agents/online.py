@@ -59,6 +59,7 @@ class OnlineConfig:
         """Refuse values that make no sense."""
         for name in ("n_games", "horizon", "epochs", "n_minibatches"):
             check_at_least(name, getattr(self, name), 1)
+        check_between("n_games", self.n_games, 1, 16_384)
         for name in ("discount", "gae_lambda", "clip"):
             check_between(name, getattr(self, name), 0.0, 1.0)
         check_between("learning_rate", self.learning_rate, 1e-12, 1.0)

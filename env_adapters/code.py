@@ -53,7 +53,7 @@ def load_code(reference: str, what: str, form: str) -> UserCode:
     """
     named = f"{what} '{reference}'"
     place, _, attribute = reference.rpartition(":")
-    if not place or not attribute:
+    if not place or (place.startswith(".") and not place.endswith(".py")) or not attribute:
         raise UnknownNameError(f"{named} names no code; give FILE.py:make or module:make")
     module = _from_file(Path(place), named) if place.endswith(".py") else _installed(place, named)
     make = getattr(module, attribute, None)

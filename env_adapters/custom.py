@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from env_adapters.api import DecentralizedEnv, TeamSpec
-from env_adapters.code import load_code
-from env_adapters.errors import AgentError, InvalidValueError
+from env_adapters.code import described, load_code
+from env_adapters.errors import AgentError, HarnessError, InvalidValueError
 from env_adapters.vector import LoopVectorEnv
 
 
@@ -19,8 +19,15 @@ def make_single(reference: str) -> DecentralizedEnv:
     Raises:
         UnknownNameError: no such file, module or callable.
         InvalidValueError: what it makes is no `DecentralizedEnv`.
+        AgentError: the code raises.
     """
-    made = load_code(reference, "map", "def NAME()").make()
+    make = load_code(reference, "map", "def NAME()").make
+    try:
+        made = make()
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise AgentError(f"map '{reference}' cannot be made: {described(error)}") from error
     if not isinstance(made, DecentralizedEnv):
         raise InvalidValueError(
             f"map '{reference}' makes a {type(made).__name__}; it must return an env_adapters.api.DecentralizedEnv"
@@ -40,5 +47,7 @@ def spec_of(reference: str) -> TeamSpec:
     try:
         with make_single(reference) as env:
             return env.spec
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise AgentError(f"map '{reference}' cannot be made: {type(error).__name__}: {error}") from error
+    except HarnessError:
+        raise
+    except (Exception, SystemExit) as error:  # of its attributes, or of closing it
+        raise AgentError(f"map '{reference}' cannot be used: {described(error)}") from error

@@ -23,14 +23,25 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise OutputError where `path` is no file name, or names a folder, device or pipe: renaming would replace it."""
+    if not path.name:
+        raise OutputError(f"cannot write '{path}': it names no file; give a folder and a name")
+    with writing(path):
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a device or pipe, not a file"
+            raise OutputError(f"cannot write {path}: it is {kind}; choose another name")
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that whoever reads it, whenever we crash, meets the old content or the new.
 
     A temporary file in the same folder is written, flushed to disk and renamed over `path`.
 
     Raises:
-        OutputError: the folder cannot be written or the disk is full; `path` is as it was.
+        OutputError: the folder cannot be written, the disk is full, or `path` is no file; it is as it was.
     """
+    check_replaceable(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with writing(path):
         try:

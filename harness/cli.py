@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -124,6 +125,9 @@ def main() -> None:
     from harness.errors import run_command
 
     warnings.formatwarning = lambda message, *_, **__: f"harness: warning: {message}\n"
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without ± or γ shows ? instead of an error
             stream.reconfigure(errors="replace")

@@ -46,9 +46,12 @@ def curve(config: EvaluateConfig, axis: Axis, values: Sequence[float], say: Say)
     if axis == "delay-observation" and any(value != int(value) for value in values):
         raise InvalidValueError("--values of delay-observation are whole steps, such as 1 2 4")
     kind = int if axis == "delay-observation" else float
+    late_action = config.late_action if axis == "deadline-ms" else "noop"
+    config = replace(config, late_action="noop")
     points = [Point(None, evaluate(config, say))]
     for value in values:
-        disturbed: dict[str, Any] = {field: kind(value), "video": 0, "latency": "none"}
+        disturbed: dict[str, Any] = {field: kind(value), "late_action": late_action}
+        disturbed |= {"video": 0, "latency": "none"}
         say(f"{axis} {value:g}")
         points.append(Point(value, evaluate(replace(config, **disturbed), say)))
     return points

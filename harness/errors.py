@@ -5,12 +5,14 @@ The exceptions themselves live in `env_adapters.errors`, where every room can ra
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
-from env_adapters.errors import HarnessError
+from env_adapters.errors import HarnessError, InvalidValueError, OutputError
 from harness.tables import printable
 
 EXIT_CODES: dict[int, str] = {
@@ -38,8 +40,20 @@ EXIT_CODES: dict[int, str] = {
 _DEBUG = "HARNESS_DEBUG"
 
 
+_LONGEST_WORD, _LONGEST_LINE = 200, 2000
+"""Characters of a word, and of a line, from which on its middle is left out."""
+
+
 def _say(text: str) -> None:
-    print(f"harness: {printable(text)}", file=sys.stderr)
+    """Print one line; of a word or text that somebody wrote to fill the screen, only both ends."""
+    words = [_shortened(word, _LONGEST_WORD) for word in printable(text).split(" ")]
+    with suppress(OSError):  # where standard error cannot be written, the exit code still tells
+        print(f"harness: {_shortened(' '.join(words), _LONGEST_LINE)}", file=sys.stderr, flush=True)
+
+
+def _shortened(text: str, longest: int) -> str:
+    left = longest // 4
+    return text if len(text) <= longest else f"{text[:left]}...{text[-left:]}"
 
 
 def _unexpected(error: Exception) -> int:
@@ -57,9 +71,26 @@ def _reader_is_gone() -> bool:
     try:
         print(flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return True
     return False
+
+
+def _silence() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _system_error(error: OSError) -> int:
+    """What a path or a disk can do to any command; everything else is unexpected."""
+    if error.errno == errno.ENAMETOOLONG:
+        _say(f"error: {error.filename or 'a path'} is too long for this system; give a shorter path")
+        return InvalidValueError.exit_code
+    if error.errno == errno.ENOSPC:
+        _say(f"error: no space left for {error.filename or 'standard output'}; free the place")
+        if error.filename is None:
+            _silence()
+        return OutputError.exit_code
+    return _unexpected(error)
 
 
 def run_command(main: Callable[[], int]) -> int:
@@ -82,6 +113,8 @@ def run_command(main: Callable[[], int]) -> int:
         return 130
     except BrokenPipeError as error:  # of standard output, or of a worker that died
         return 141 if _reader_is_gone() else _unexpected(error)
+    except OSError as error:
+        return _system_error(error)
     except Exception as error:
         return _unexpected(error)
     return code

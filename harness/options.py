@@ -11,7 +11,8 @@ from env_adapters.errors import InvalidValueError
 from harness.conditions import Conditions
 
 MOST_EPISODES = 1_000_000
-_MOST_GAMES = 16_384
+MOST_GAMES = 16_384
+_LEAST_HALF_WIDTH = 1e-6
 _MOST_WORKERS = 1_024
 
 
@@ -90,7 +91,7 @@ class EvaluateConfig:
         if self.episodes is not None:
             check_between("--episodes", self.episodes, 1, MOST_EPISODES)
         if self.n_games is not None:
-            check_between("--n-games", self.n_games, 1, _MOST_GAMES)
+            check_between("--n-games", self.n_games, 1, MOST_GAMES)
         if self.workers is not None:
             check_between("--workers", self.workers, 0, _MOST_WORKERS)
         check_at_least("--video", self.video, 0)
@@ -100,15 +101,19 @@ class EvaluateConfig:
             raise InvalidValueError(f"--timeout-s is {self.timeout_s:g}; give seconds above 0")
         if not 0.0 < self.alpha < 1.0:
             raise InvalidValueError(f"--alpha is {self.alpha:g}; give a probability between 0 and 1")
-        if self.until_ci is not None and not 0.0 < self.until_ci < float("inf"):
+        if self.until_ci is not None and not _LEAST_HALF_WIDTH <= self.until_ci < float("inf"):
             raise InvalidValueError(
-                f"--until-ci is {self.until_ci:g}; give a half-width above 0, such as 0.03"
+                f"--until-ci is {self.until_ci:g}; give a half-width of at least {_LEAST_HALF_WIDTH:g}, such as 0.03"
             )
         if self.until_ci is not None and self.until_better_than is not None:
             raise InvalidValueError("give either --until-ci or --until-better-than: one reason to stop")
         if self.on_crash == "exclude" and (self.until_ci or self.until_better_than):
             raise InvalidValueError(
                 "--on-crash exclude and --until-... do not go together: count crashes as lost"
+            )
+        if self.deadline_ms is None and self.late_action != "noop":
+            raise InvalidValueError(
+                "--late-action says what happens after a deadline; give --deadline-ms, too"
             )
         if self.deadline_ms is not None and not 0.0 < self.deadline_ms < float("inf"):
             raise InvalidValueError(f"--deadline-ms is {self.deadline_ms:g}; give milliseconds above 0")

@@ -14,8 +14,8 @@ import numpy as np
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec
 from env_adapters.code import absolute, is_reference
-from env_adapters.errors import MismatchError
-from harness.conditions import check_conditions
+from env_adapters.errors import InvalidValueError, MismatchError
+from harness.conditions import check_conditions, swaps
 from harness.jobs import Job
 from harness.layouts import label
 from harness.options import EvaluateConfig
@@ -129,6 +129,8 @@ def make_plan(config: EvaluateConfig) -> Plan:
     map_name = absolute(scenario.name) if is_reference(scenario.name) else scenario.name
     job = Job(map_name, config.layout, team.source, config.conditions)
     check_conditions(config.conditions, spec)
+    for name in sorted(set(swaps(config.conditions, spec.n_agents).values())):
+        load_team(job.map, spec, TeamSource(name))  # an unknown one is said before a folder is made
     seeds, stop = _episodes(config, scenario, spec)
     return Plan(
         job=job,
@@ -149,6 +151,10 @@ def _episodes(
 ) -> tuple[list[int], StopRule | None]:
     """Which episodes, and when to stop."""
     if config.until_ci is not None:
+        if spec.has_win and config.until_ci >= 1.0:
+            raise InvalidValueError(
+                f"--until-ci is {config.until_ci:g}; a win rate needs a half-width below 1"
+            )
         seeds = episode_seeds(config.seed, config.episodes or _MOST_UNTIL)
         return seeds, UntilPrecise(config.until_ci, _CI_ALPHA, spec.has_win)
     if config.until_better_than is not None:

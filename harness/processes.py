@@ -46,7 +46,8 @@ def context() -> ForkServerContext:
     """
     chosen = multiprocessing.get_context("forkserver")
     chosen.set_forkserver_preload(_PRELOAD)
-    with _environment(dict.fromkeys(_ONE_THREAD, "1")):
+    # PYTHONSAFEPATH: a user's agents.py in the current folder must not be taken for the package agents
+    with _environment(dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1"}):
         try:
             forkserver.ensure_running()
         except OSError as error:  # the name of a socket has at most 107 bytes

@@ -46,7 +46,10 @@ def load_manifest(folder: Path) -> dict[str, Any] | None:
         raise MismatchError(
             f"{folder} has run schema {found}, this version reads {SCHEMA_VERSION}; evaluate again with another --out"
         )
-    if manifest is not None and "episode_seeds" not in manifest.get("config", ()):
+    config = {} if manifest is None else manifest.get("config")
+    if manifest is not None and not (
+        isinstance(config, dict) and isinstance(config.get("episode_seeds"), list)
+    ):
         raise CorruptFileError(f"{folder / MANIFEST} is not the manifest of a run: it names no episode_seeds")
     return manifest
 
@@ -66,7 +69,10 @@ def _load(folder: Path, name: str, kind: type[Row]) -> Row | None:
 
 def load_summary(folder: Path) -> Summary | None:
     """The summary of a run, or None while it is unfinished; CorruptFileError if it is damaged or has other fields."""
-    return _load(folder, SUMMARY, Summary)
+    summary = _load(folder, SUMMARY, Summary)
+    if summary is not None and type(summary.episodes) is not int:
+        raise CorruptFileError(f"{folder / SUMMARY} counts {summary.episodes!r} episodes; use --fresh")
+    return summary
 
 
 def load_latency(folder: Path) -> LatencyReport | None:

@@ -132,7 +132,11 @@ def _films(run: Run) -> Check:
 
 def _again(run: Run, n_episodes: int, seed: int, checkpoint: Path | None) -> Iterator[Check]:
     whole = [record for record in run.episodes if record.error is None]
-    job = job_of(run.manifest, checkpoint)
+    try:
+        job = job_of(run.manifest, checkpoint)
+    except MismatchError as error:
+        yield Check("team", None, str(error))
+        return
     weights = job.team.checkpoint
     if weights is not None and not Path(weights).is_file():
         yield Check("team", None, f"there is no {weights}; name the file with --checkpoint")

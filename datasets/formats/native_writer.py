@@ -23,6 +23,7 @@ from datasets.formats.seal import SEAL_SIZE, Extent, write_seal
 from datasets.schema import Array, Column, Rows, columns, row_counts
 from env_adapters.api import TeamSpec
 from env_adapters.errors import InvalidValueError, OutputError
+from env_adapters.files import check_replaceable
 from env_adapters.rollout import Episode
 from env_adapters.version import project_version
 
@@ -115,6 +116,7 @@ class NativeWriter:
     """
 
     def __init__(self, path: Path, spec: TeamSpec, seed: int) -> None:
+        check_replaceable(path)
         self._path = path
         self._spec = spec
         self._seed = seed

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from agents import zoo
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec
-from env_adapters.bounds import check_at_least
+from env_adapters.bounds import check_at_least, check_between
 from env_adapters.errors import InvalidValueError, OutputError, UnknownNameError
 from harness.commands.parsing import parse, say
 from harness.jobs import one_torch_thread
 from harness.layouts import label
+from harness.options import MOST_GAMES
 from harness.progress import every
 from harness.team import choose_team
 from harness.warmup import prepare_engine
@@ -85,7 +86,7 @@ def _check(config: CollectConfig) -> None:
         raise InvalidValueError("--checkpoint names no file; give one or several")
     check_at_least("--transitions", config.transitions, 1)
     check_at_least("--seed", config.seed, 0)
-    check_at_least("--n-games", config.n_games, 1)
+    check_between("--n-games", config.n_games, 1, MOST_GAMES)
     if config.out is not None and config.out.is_dir():
         raise OutputError(
             f"--out {config.out} is a folder; name the file to write, such as {config.out}/NAME.h5"

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import tyro
 
-from env_adapters.bounds import check_at_least
+from env_adapters.bounds import check_at_least, check_between
 from harness.commands.parsing import parse
 from harness.comparison import Comparison, Row, compare, read_sides
 from harness.pairing import Gap, Pair, Settings
 from harness.statistics.intervals import Interval
 from harness.tables import render
 
+_MOST_RESAMPLES = 1_000_000
 _NONE = "[-]"
 _NO_INTERVAL = f"note: {_NONE} is an interval that cannot be told: too few values, or too few of them differ"
 
@@ -38,7 +39,7 @@ class CompareConfig:
 def main(arguments: list[str]) -> int:
     """Run the command; returns 0 whoever is better."""
     config = parse(CompareConfig, arguments, "compare")
-    check_at_least("--n-resamples", config.n_resamples, 1)
+    check_between("--n-resamples", config.n_resamples, 1, _MOST_RESAMPLES)
     check_at_least("--seed", config.seed, 0)
     settings = Settings(config.n_resamples, config.seed, config.confidence)
     comparison = compare(read_sides(config.runs), settings)

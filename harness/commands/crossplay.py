@@ -14,6 +14,7 @@ from env_adapters import scenarios
 from env_adapters.api import TeamSpec
 from env_adapters.bounds import check_at_least, check_between
 from env_adapters.errors import InvalidValueError, OutputError
+from env_adapters.files import check_replaceable
 from harness.commands.parsing import parse, say
 from harness.crossplay import CrossPlay, Gap, cross_play
 from harness.jobs import one_torch_thread
@@ -101,6 +102,10 @@ def _check(config: CrossPlayConfig) -> None:
     check_at_least("--seed", config.seed, 0)
     if config.csv is not None and config.csv.is_dir():
         raise OutputError(f"--csv {config.csv} is a folder; name the file to write")
+    if config.csv is not None:
+        check_replaceable(config.csv)
+        if not config.csv.parent.is_dir():
+            raise OutputError(f"--csv {config.csv}: there is no folder {config.csv.parent}; make it first")
 
 
 def source(name: str) -> TeamSource:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 from env_adapters import scenarios
-from env_adapters.errors import HarnessError
+from env_adapters.errors import HarnessError, UsageError
 from harness.commands.parsing import parse, say
 from harness.evaluate import Evaluation, evaluate
 from harness.layouts import option
@@ -21,6 +21,8 @@ from harness.tables import render
 def main(arguments: list[str]) -> int:
     """Run the command; returns 0."""
     config = parse(EvaluateConfig, arguments, "evaluate")
+    if "--swap-agent" in arguments and not config.swap_agent:
+        raise UsageError("harness evaluate: --swap-agent needs a value, such as 0=random")
     try:
         evaluation = evaluate(config, say)
     except KeyboardInterrupt as stop:

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
     """Run the command; returns 0, or 5 where a run is damaged and therefore not in the table.
 
     Raises:
-        UsageError: --mixed without --average.
+        UsageError: --mixed without --average, or one file for two tables.
         UnknownNameError: a folder without runs, or no run of this map or agent.
         MismatchError: --average of runs that were not made alike.
         OutputError: a file cannot be written.
@@ -72,6 +72,9 @@ def main(arguments: list[str]) -> int:
         raise UsageError(
             "harness leaderboard: --mixed belongs to --average seeds; without it nothing is averaged"
         )
+    files = [path for path in (config.csv, config.json, config.markdown, config.latex) if path is not None]
+    if len(set(files)) < len(files):
+        raise UsageError("harness leaderboard: two options name one file to write; give each its own")
     frame = leaderboard(_find(config), skip_damaged=True)
     unfinished, damaged = frame.attrs["unfinished"], frame.attrs["damaged"]
     for path, complaint in damaged.items():

@@ -141,8 +141,9 @@ def _runs(folder: Path) -> str:
             continue
         config = run.manifest["config"]
         count = f"{len(run.episodes)} of {len(config['episode_seeds'])}"
-        world = (config["scenario"], config.get("layout"))
-        rows.append((str(path), *world, config["agent"], count, _state(path, run.summary is not None)))
+        world = (config.get("scenario"), config.get("layout"))
+        state = _state(path, run.summary is not None)
+        rows.append((str(path), *world, config.get("agent"), count, state))
     if not rows:
         return f"no runs below {folder}; make one with: harness evaluate --map 5m_vs_6m"
     return render(["run", "scenario", "layout", "agent", "episodes", "state"], rows)

@@ -16,6 +16,7 @@ Config = TypeVar("Config")
 _REWORDINGS = (
     (r"Missing value for argument '(.+?)'.*", r"\1 needs a value"),
     (r"invalid choice '(.*)' for argument '(.+?)'\. Expected one of \((.+?),?\)\.", r"\2 is '\1', expected \3"),
+    (r"Error parsing (\S+): Exceeds the limit .*", r"\1 has too many digits"),
     (r"Error parsing (\S+): .*?('.*?'|\".*?\").* Argument helptext: \1 (\[.*?\]+|\S+).*", r"\1 is \2, expected \3"),
     (r"Missing from .*?: (\S+) .*Unrecognized options: (\S+).*", r"\1 is missing, and '\2' is unknown"),
     (r"Missing from .*?: (\S+) .*", r"\1 is missing"),
@@ -24,6 +25,8 @@ _REWORDINGS = (
 )  # fmt: skip
 """A complaint of tyro on one line -> what we say."""
 
+_LONGEST = 300
+"""Characters of a complaint from which on its middle is left out."""
 _TITLE = "Required options|Missing argument|Value error|Invalid choice|Unrecognized options"
 
 
@@ -43,6 +46,7 @@ def parse(kind: Callable[..., Config], arguments: Sequence[str], command: str) -
 
     program = f"harness {command}"
     _check_given_once(arguments, program)
+    _check_not_empty(arguments, program)
     text, complaint = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(complaint):
@@ -58,9 +62,20 @@ def parse(kind: Callable[..., Config], arguments: Sequence[str], command: str) -
 def _check_given_once(arguments: Sequence[str], program: str) -> None:
     """Refuse an option that appears twice: the first would be forgotten in silence."""
     names = [text.partition("=")[0].replace("_", "-") for text in arguments if text.startswith("--")]
+    names = [re.sub("^--no-", "--", name) for name in names]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{program}: {name} is given twice; several values follow one {name}")
+
+
+def _check_not_empty(arguments: Sequence[str], program: str) -> None:
+    """Refuse empty words: as a path they would silently mean the current folder."""
+    for before, text in zip(["", *arguments], arguments, strict=False):
+        if not text or (text.startswith("--") and text.endswith("=")):
+            name = text.rstrip("=") or (before if before.startswith("--") else "an argument")
+            raise UsageError(
+                f"{program}: {name} is empty; leave it out, or give a value (an unset variable?)"
+            )
 
 
 def reworded(panel: str) -> str:
@@ -70,8 +85,18 @@ def reworded(panel: str) -> str:
     line = re.sub(r" ?For full helptext, .*$", "", line)
     for pattern, sentence in _REWORDINGS:
         if re.fullmatch(pattern, line):
-            return re.sub(pattern, sentence, line)
-    return line
+            line = _without_none(re.sub(pattern, sentence, line))
+            break
+    return line if len(line) <= _LONGEST else f"{line[:100]}...{line[-100:]}"
+
+
+def _without_none(line: str) -> str:
+    """A list of choices without the None of an option that may be left out; tyro lists those in any order."""
+    said, expected, choices = line.partition(", expected ")
+    names = choices.split(", ")
+    if "'None'" not in names:
+        return line
+    return said + expected + ", ".join(sorted(name for name in names if name != "'None'"))
 
 
 def _tidy(text: str) -> str:

@@ -50,6 +50,8 @@ def main(arguments: list[str]) -> int:
     config = parse(RmConfig, arguments, "rm")
     if not config.runs:
         raise UsageError("harness rm: name run directories; harness ls runs lists them")
+    if len({os.path.realpath(run) for run in config.runs}) < len(config.runs):
+        raise UsageError("harness rm: a run is named twice; nothing was deleted")
     for run in config.runs:
         if not (run / MANIFEST).is_file():
             raise UnknownNameError(f"{run} is not a run directory; nothing was deleted")
