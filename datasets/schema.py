@@ -14,7 +14,7 @@ ends at moment t + e + 1, and there are T + E moments. Nothing is shared between
     terminated         T                          bool
     truncated          T                          bool
     episode_offsets    E + 1                      int64          first transition of each episode, then T
-    episode_seeds      E                          int64
+    episode_seeds      E                          int64          -1 where a converted source does not say it
     won                E                          int8           -1 no winner here, 0 lost, 1 won
 """
 

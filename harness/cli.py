@@ -61,7 +61,9 @@ COMMANDS = {
         "train an agent from a dataset, or PPO in the simulator",
         f"offline agents: {_CONTINUES} from the last saved state; ppo: its folder holds the checkpoints so far",
     ),
-    "datasets": Command("datasets", "describe a dataset file: harness datasets show FILE"),
+    "datasets": Command(
+        "datasets", "describe a dataset, or convert a public one: harness datasets show FILE"
+    ),
     "ls": Command("ls", "list maps, agents, datasets or runs"),
     "bench": Command(
         "bench", "measure the engine: speed, or fidelity to the real game", "nothing is kept, start it again"

@@ -116,7 +116,7 @@ OTHERS: list[Row] = [
     (6, "train --agent ppo --map 3m --learning-rate -1", r"learning_rate is -1\.0; give a number from 1e-12 to 1"),
     (6, "train --agent ppo --map 3m --clip -1", r"clip is -1\.0; give a number from 0 to 1"),
     (6, "train --agent ppo --map worlds.py:number", r"map 'worlds\.py:number' makes a int; it must re.*nv_adapters\.api\.DecentralizedEnv"),
-    (2, "datasets", r"\{show\} is missing"),
+    (2, "datasets", r"harness datasets: \{show,convert\} is missing.*"),
     (2, "datasets show ''", r"an argument is empty; leave it out, or give a value \(an unset variable\?\)"),
     (3, "datasets show folder.h5", r"folder\.h5 is a folder; name the dataset file inside it"),
     (5, "datasets show empty.h5", r"empty\.h5 is not a dataset file, or its first b.*ltered; collect or fetch it anew"),

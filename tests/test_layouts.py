@@ -197,7 +197,7 @@ def foreign_dataset(path: Path, layout: str) -> None:
         (3, "evaluate --map 3m --layout smac-v1-omiga", "no checkpoint of layout 'smac-v1-omiga' ships"),
         (4, "evaluate --map 3m --agent nearest --layout smac-v1-omiga", "use random or noop"),
         (4, "evaluate --map 3m --agent ppo-good --layout smac-v1-omiga", "add --layout smac-v1, or"),
-        (3, "collect --map 3m --layout=", "in layout ''; its layouts: smac-v1, smac-v1-omiga"),
+        (2, "collect --map 3m --layout=", "--layout is empty"),
         (3, "collect --map 3m --layout smac-v2", "its layouts: smac-v1, smac-v1-omiga"),
         (3, "collect --map 3m --layout smac-v1-omiga", "ships for map '3m' in layout smac-v1-omiga (shipped: none)"),
         (4, "collect --map 3m --agent ppo-good --layout smac-v1-omiga", "add --layout smac-v1, or"),

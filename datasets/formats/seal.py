@@ -59,6 +59,12 @@ class Seal:
         return seal
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether a file begins as sealed datasets do; OSError where it cannot be read."""
+    with path.open("rb") as file:
+        return file.read(len(_TITLE)) == _TITLE
+
+
 def _skeleton_digest(file: BinaryIO, size_bytes: int, extents: tuple[Extent, ...]) -> str:
     """SHA-256 of the bytes between the seal and the end that belong to no extent."""
     hasher = hashlib.sha256()

@@ -1,0 +1,69 @@
+"""Recognises the format of a dataset from its files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from datasets.formats.seal import is_sealed
+from datasets.formats.source import Reading, Source
+from env_adapters.errors import CorruptFileError, UnknownNameError
+
+FORMATS = {
+    "native": "a dataset of this project",
+    "vault": "an OG-MARL vault",
+    "omiga": "OMIGA's HDF5 of a robot",
+    "pymarl": "episodes of PyMARL as HDF5 (CFCQL, ICQ)",
+    "madiff": "a folder of NumPy arrays with path lengths (MADiff, DoF)",
+    "omar": "a folder of NumPy arrays per agent (OMAR)",
+}
+"""Format -> what it is, in words."""
+_READERS = {
+    "vault": "datasets.formats.vault:open_vault",
+    "omiga": "datasets.formats.omiga:open_omiga",
+    "pymarl": "datasets.formats.pymarl:open_pymarl",
+    "madiff": "datasets.formats.folders:open_madiff",
+    "omar": "datasets.formats.omar:open_omar",
+}
+
+
+def recognise(path: Path) -> str:
+    """The format of a file or folder, a key of FORMATS.
+
+    Raises:
+        UnknownNameError: nothing is there, or a folder that is of no known format.
+        CorruptFileError: a file of no known format.
+    """
+    if path.is_dir():
+        return _recognise_folder(path)
+    if not path.is_file():
+        raise UnknownNameError(f"there is no dataset {path}; check the path")
+    if is_sealed(path):
+        return "native"
+    from datasets.formats.hdf5 import names
+
+    keys = set(names(path))
+    if {"s", "o", "a", "r", "d"} <= keys:
+        return "omiga"
+    if {"obs", "actions", "terminated"} <= keys:
+        return "pymarl"
+    shown = ", ".join(sorted(keys)[:8]) or "no arrays"
+    raise CorruptFileError(f"{path} is an HDF5 file of no known format: it holds {shown}")
+
+
+def _recognise_folder(path: Path) -> str:
+    if any(path.glob("metadata.json")) or any(path.glob("*/metadata.json")):
+        return "vault"
+    if (path / "path_lengths.npy").is_file():
+        return "madiff"
+    if (path / "obs_0.npy").is_file() or any(path.glob("seed_*_data/obs_0.npy")):
+        return "omar"
+    raise UnknownNameError(f"{path} is no dataset folder of a known format ({', '.join(FORMATS)})")
+
+
+def open_source(path: Path, reading: Reading) -> Source:
+    """Open a dataset of a foreign format; errors as `recognise` and its reader raise them."""
+    module, name = _READERS[recognise(path)].split(":")
+    reader: Callable[[Path, Reading], Source] = getattr(import_module(module), name)
+    return reader(path, reading)

@@ -1,0 +1,83 @@
+"""Reads OMIGA's HDF5 files of robots: one stream of rows `s, o, a, r, d`.
+
+A row with `d` set holds the observation after the last step of its episode and no transition, so that 1000 steps have
+1001 rows. The time limit is flagged like an end; episodes of 1000 steps are read as truncated, as the simulator has it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from datasets.formats import layout, source
+from datasets.formats.hdf5 import Arrays
+from datasets.formats.source import Part, Reading, Source
+from datasets.formats.streams import Stream, cut_after_last_transitions, cut_at_terminal_rows
+from datasets.schema import Array
+from env_adapters.mamujoco.robots import DATASET_TEAMS, ROBOTS
+
+_KEYS = {"observations": "o", "states": "s", "actions": "a", "rewards": "r"}
+_BLOCK = 1_000_000
+
+
+def open_omiga(path: Path, reading: Reading) -> Source:
+    """Open a file such as `Hopper-v2-3x1-expert.hdf5`; its name says robot and quality.
+
+    Raises:
+        CorruptFileError: damaged, keys are missing, shapes do not fit together, or no row is flagged as an end.
+    """
+    arrays = Arrays(path, ["s", "o", "a", "r", "d"])
+    shape, actions = arrays.shape("o"), arrays.shape("a")
+    if len(shape) != 3:
+        raise source.corrupt(path, "o", f"has shape {shape}, expected (rows, agents, size)")
+    if len(actions) != 3 or actions[1] != shape[1]:
+        raise source.corrupt(path, "a", f"has shape {actions} for {shape[1]} agents")
+    state = arrays.shape("s")
+    if len(state) not in (2, 3):
+        raise source.corrupt(path, "s", f"has shape {state}, expected (rows, agents, size)")
+    sizes = layout.Sizes(shape[1], shape[2], state[-1], "continuous", actions[2])
+    scenario, quality = _name(path)
+    spec = layout.foreign_spec("omiga", "mamujoco", reading.map or scenario, sizes, reading.layout)
+    ended = _ended(arrays)
+    if reading.terminals == "transition":
+        cuts = cut_after_last_transitions(ended, np.zeros_like(ended))
+    else:
+        cuts = cut_at_terminal_rows(ended, _limit(reading.map or scenario))
+    if not cuts.episodes:
+        raise source.corrupt(path, "d", "flags no end of an episode")
+
+    def read(name: str, start: int, stop: int) -> Array:
+        rows = arrays.read(_KEYS[name], start, stop)
+        return rows[:, 0] if name == "states" and rows.ndim == 3 else rows
+
+    stream = Stream(path, _KEYS, read, None)
+    notes = (f"{cuts.n_left_out} rows outside whole episodes were left out",) if cuts.n_left_out else ()
+    return Source("omiga", spec, (Part(quality, lambda: stream.episodes(cuts.episodes)),), notes)
+
+
+def _name(path: Path) -> tuple[str, str]:
+    """Scenario and quality that the file's name tells, or what stands for them."""
+    found = re.fullmatch(r"(\w+)-v\d+-(\d+x\d+)-(.+)", path.stem)
+    if found is None:
+        return path.stem, path.stem
+    task, partition, quality = found.groups()
+    for name, team in DATASET_TEAMS.items():
+        if (team.task, team.partition) == (task, partition):
+            return name, quality
+    return f"{task}-{partition}", quality
+
+
+def _limit(scenario: str) -> int:
+    team = DATASET_TEAMS.get(scenario)
+    return ROBOTS[team.task].episode_limit if team is not None else 1000
+
+
+def _ended(arrays: Arrays) -> Array:
+    """The first column of `d`, bool[T]."""
+    blocks = []
+    for start in range(0, arrays.n_rows, _BLOCK):
+        rows = arrays.read("d", start, min(start + _BLOCK, arrays.n_rows))
+        blocks.append(source.flags(arrays.path, "d", start, rows.reshape(len(rows), -1)[:, :1]))
+    return np.concatenate(blocks)
