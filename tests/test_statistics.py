@@ -21,6 +21,8 @@ from harness.statistics import (
     mean_std,
     wilson_interval,
 )
+from harness.statistics.paired import count_signs
+from harness.statistics.sequential import first_better
 from harness.statistics.special import (
     beta_cdf,
     beta_quantile,
@@ -296,3 +298,10 @@ def test_returns_that_differ_only_by_rounding_tell_nothing_about_spread() -> Non
     """Twenty won battles return 20 up to the last bits; an interval of width 1e-15 would be a false claim."""
     assert mean_interval([20.0] * 19 + [np.nextafter(20.0, 21.0)]) is None
     assert mean_interval([20.0] * 19 + [20.0 + 1e-6]) is not None
+
+
+def test_rounding_noise_is_no_difference_between_pairs() -> None:
+    above = float(np.nextafter(20.0, 21.0))
+    assert count_signs([20.0, above, 20.0, 3.0], [above, 20.0, 20.0, 2.0]) == (1, 0)
+    assert first_better([above] * 50, [20.0] * 50) is None
+    assert first_better([20.1] * 50, [20.0] * 50) is not None

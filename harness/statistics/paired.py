@@ -10,7 +10,7 @@ import numpy as np
 from env_adapters.api import DoubleArray
 from env_adapters.errors import InvalidValueError
 from harness.statistics.checks import finite_values, same_length, tail_probability
-from harness.statistics.intervals import Interval, bootstrap_t_interval
+from harness.statistics.intervals import ROUNDING, Interval, bootstrap_t_interval
 from harness.statistics.special import beta_cdf, log_choose
 
 
@@ -46,15 +46,24 @@ def count_signs(
     Raises:
         InvalidValueError: another number of values on either side, none, or one that is not finite.
     """
-    difference = _differences(ours, theirs)
+    difference = differences(ours, theirs)
     return int((difference > 0.0).sum()), int((difference < 0.0).sum())
 
 
-def _differences(
+def differences(
     ours: Sequence[float] | DoubleArray, theirs: Sequence[float] | DoubleArray, at_least: int = 1
 ) -> DoubleArray:
+    """Ours - theirs, [n], where what is only the noise of adding up rewards (`ROUNDING`) counts as no difference.
+
+    Raises:
+        InvalidValueError: another number of values on either side, fewer than `at_least`, or one that is not finite.
+    """
     same_length(ours, theirs)
-    return finite_values(ours, at_least) - finite_values(theirs, at_least)
+    first, second = finite_values(ours, at_least), finite_values(theirs, at_least)
+    difference = first - second
+    return np.where(
+        np.abs(difference) <= ROUNDING * np.maximum(np.abs(first), np.abs(second)), 0.0, difference
+    )
 
 
 def paired_bootstrap_interval(
@@ -71,7 +80,7 @@ def paired_bootstrap_interval(
     Raises:
         InvalidValueError: also where the two sides have another number of values.
     """
-    return bootstrap_t_interval(_differences(ours, theirs, 2), rng, n_resamples, confidence)
+    return bootstrap_t_interval(differences(ours, theirs, 2), rng, n_resamples, confidence)
 
 
 def paired_rate_interval(wins: int, losses: int, n: int, confidence: float = 0.95) -> Interval[float]:

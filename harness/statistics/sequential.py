@@ -15,6 +15,7 @@ from env_adapters.api import DoubleArray
 from env_adapters.errors import InvalidValueError
 from harness.statistics.checks import check_probability, counts, finite_values, same_length
 from harness.statistics.intervals import Interval
+from harness.statistics.paired import differences
 from harness.statistics.special import log_beta, log_beta_cdf
 
 FIRST_LOOK: Final = 100
@@ -148,7 +149,7 @@ def first_better(
     same_length(ours, theirs)
     if not len(ours):
         return None
-    difference = finite_values(ours, at_least=1) - finite_values(theirs, at_least=1)
+    difference = differences(ours, theirs)
     evidence = better_evidence(np.cumsum(difference > 0.0), np.cumsum(difference < 0.0))
     return _first(evidence >= -np.log(alpha))
 
