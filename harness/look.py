@@ -30,10 +30,6 @@ _LEAK_STEPS: Final = 200
 class Look:
     """What looking again brought."""
 
-    replayed: int = 0
-    """Episodes played again."""
-    alike: int = 0
-    """Those that took the same course, by the hash of their last state."""
     latency: LatencyReport | None = None
     samples_us: DoubleArray | None = None
     """Every timed joint action, [n] or [n, 1 + N]."""
@@ -67,7 +63,7 @@ def look(request: LookRequest, say: Say, publish: Callable[[Look], None] = lambd
     found, episodes = Look(), list[Episode]()
     for number, record in enumerate(request.records):
         with _part("episode not shown", say):
-            episode = _replay(request.job, record, found)
+            episode = _replay(request.job, record)
             if number < request.n_films:
                 name = film(request.folder, episode, request.title, say)
                 found.videos += [] if name is None else [name]
@@ -100,12 +96,10 @@ def _part(without: str, say: Say) -> Iterator[None]:
         say(f"warning: {without}: {describe_error(error)}")
 
 
-def _replay(job: Job, record: EpisodeRecord, found: Look) -> Episode:
-    """Play an episode again and count whether it took the same course; MismatchError if not."""
-    found.replayed += 1
+def _replay(job: Job, record: EpisodeRecord) -> Episode:
+    """Play an episode again; MismatchError if it takes another course."""
     (episode,) = play_again(job, [record.episode_seed])
     check_alike(EpisodeRecord.of(episode), record)
-    found.alike += 1
     return episode
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.leaderboard.averages import AVERAGE_COLUMNS, METHOD, PROTOCOL, average
+from harness.leaderboard.averages import AVERAGE_COLUMNS, PROTOCOL, average
 from harness.leaderboard.choosing import SORT_KEYS, choose, sort_rows
 from harness.leaderboard.files import is_leaderboard, write_csv, write_json, write_latex, write_markdown
 from harness.leaderboard.reading import format_table
-from harness.leaderboard.rows import COLUMNS, leaderboard, passport_id
+from harness.leaderboard.rows import COLUMNS, METHOD, leaderboard, passport_id
 
 __all__ = [
     "AVERAGE_COLUMNS",

@@ -9,24 +9,12 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal
 
 from env_adapters.errors import InvalidValueError, MismatchError
-from harness.leaderboard.rows import SHARED_COLUMNS, Row, as_frame, plain_rows
+from harness.leaderboard.rows import METHOD, SHARED_COLUMNS, Row, as_frame, plain_rows
 from harness.leaderboard.two_levels import wider_interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METHOD = (
-    "scenario",
-    "layout",
-    "engine",
-    "agent",
-    "algorithm",
-    "dataset",
-    "config_hash",
-    "act_mode",
-    "conditions",
-)
-"""What keeps rows apart: runs that differ in one of these are never averaged, whatever is said."""
 PROTOCOL = ("episodes", "episode_seeds_id", "on_crash", "stop_rule", "project", "packages", "normalised_by")
 """What runs of one method must share to be averaged."""
 AVERAGE_COLUMNS = (

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-SHARED_COLUMNS = (
+METHOD = (
     "scenario",
     "layout",
     "engine",
@@ -28,6 +28,10 @@ SHARED_COLUMNS = (
     "config_hash",
     "act_mode",
     "conditions",
+)
+"""What keeps rows apart: runs that differ in one of these are never averaged, whatever is said."""
+SHARED_COLUMNS = (
+    *METHOD,
     "on_crash",
     "stop_rule",
     "n_seeds",
