@@ -17,8 +17,8 @@ from env_adapters.errors import CorruptFileError, InvalidValueError
 
 _Record = TypeVar("_Record")
 
-FORMAT_VERSION = 1
-"""Raised whenever a reader of the previous version would misread the file."""
+FORMAT_VERSION = 2
+"""Raised whenever a reader of the previous version would misread the file. Version 1 had no `source` and no `notes`."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,10 @@ class DatasetCard:
     """Digest of all arrays: names, types, shapes and bytes. Equal digests mean equal data."""
     created_with: str
     """Project version that wrote the file."""
+    source: str = ""
+    """Catalog name of what it was converted from, or `recipe/NAME` of what it was made by; empty where not known."""
+    notes: tuple[str, ...] = ()
+    """What was corrected or left out, or where a recipe misses what it aims at; one sentence each."""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -140,7 +144,9 @@ class DatasetCard:
         except ValueError as error:
             raise CorruptFileError(f"dataset card is not JSON: {error}") from error
         version = fields.get("format_version") if isinstance(fields, dict) else None
-        if version != FORMAT_VERSION:
+        if version == 1:
+            fields = {"source": "", "notes": [], **fields, "format_version": FORMAT_VERSION}
+        elif version != FORMAT_VERSION:
             raise CorruptFileError(
                 f"dataset card has format version {version}, this program reads {FORMAT_VERSION}; "
                 "use the release that wrote the file"

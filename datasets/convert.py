@@ -94,4 +94,4 @@ def _to_native(source: Source, path: Path, out: Path, progress: Progress | None)
                 if progress is not None:
                     progress(writer.n_transitions)
             records.append(BehaviourRecord(part.name, UNKNOWN, UNKNOWN, played))
-        return Conversion(writer.finish(records), source.format, source.notes)
+        return Conversion(writer.finish(records, source.name, source.notes), source.format, source.notes)

@@ -227,6 +227,8 @@ def _format_card(card: DatasetCard) -> list[str]:
             f"behaviour {behaviour.name}: {share:.1%} of episodes, {behaviour.act_mode}, "
             f"weights {behaviour.weights_hash}"
         )
+    lines += [f"source {card.source}"] if card.source else []
+    lines += [f"note: {note}" for note in card.notes]
     return [*lines, f"sha256 {card.sha256}, written by version {card.created_with}"]
 
 

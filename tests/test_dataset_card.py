@@ -39,13 +39,22 @@ def test_card_round_trip(path: Path) -> None:
         ("sha256", "xyz", "hexadecimal"),
         ("n_transitions", 3, "cannot fill 4 episodes"),
         ("surprise", 1, "must be an object with the keys"),
-        ("format_version", 2, "format version 2, this program reads 1"),
+        ("format_version", 3, "format version 3, this program reads 2"),
     ],
 )
 def test_card_validation(path: Path, key: str, value: object, message: str) -> None:
     fields = json.loads(open_dataset(path).card.to_json())
     fields[key] = value
     with pytest.raises(CorruptFileError, match=message):
+        DatasetCard.from_json(json.dumps(fields))
+
+
+def test_cards_of_version_1_are_read(path: Path) -> None:
+    card = open_dataset(path).card
+    fields = json.loads(card.to_json())
+    del fields["source"], fields["notes"]
+    assert DatasetCard.from_json(json.dumps({**fields, "format_version": 1})) == card
+    with pytest.raises(CorruptFileError):
         DatasetCard.from_json(json.dumps(fields))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import math
 import os
@@ -163,11 +164,15 @@ class NativeWriter:
         if episode.won is not None:
             self._tally.won.append(episode.won)
 
-    def finish(self, behaviours: Sequence[BehaviourRecord]) -> DatasetCard:
+    def finish(
+        self, behaviours: Sequence[BehaviourRecord], source: str = "", notes: Sequence[str] = ()
+    ) -> DatasetCard:
         """Write the card, seal the file and move it to its place.
 
         Args:
             behaviours: who played, in the order in which the episodes were appended.
+            source: see `DatasetCard.source`.
+            notes: see `DatasetCard.notes`.
 
         Raises:
             InvalidValueError: no episode was appended, or the behaviours' episode counts do not add up.
@@ -179,6 +184,7 @@ class NativeWriter:
         with _output_errors(self._path):
             digests = {key: stream.close() for key, stream in self._streams.items()}
             card = self._card(behaviours, digests)
+            card = dataclasses.replace(card, source=source, notes=tuple(notes))
             partial = self._folder / "dataset.h5"
             offsets = _write_skeleton(partial, card, self._table)
             self._fill(partial, card, offsets, digests)

@@ -57,6 +57,8 @@ class Source:
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
     """What was corrected, left out or not known, one sentence each."""
+    name: str = ""
+    """Catalog name, where the path tells it."""
 
 
 def corrupt(path: Path, key: str, problem: str, row: int | None = None) -> CorruptFileError:
