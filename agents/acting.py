@@ -2,6 +2,9 @@
 
 Both paths run the network on blocks of exactly `BLOCK_ROWS` rows, so that a row's result has the same bits
 whoever shares the batch. Randomness comes from one generator per episode and agent.
+
+Those bits are of one CPU: another one's matrix products differ in the last bit. A team that acts in double
+precision meets that only where two actions are equally good to 15 digits.
 """
 
 from __future__ import annotations
@@ -105,11 +108,19 @@ class DecentralizedPolicy:
 class _Rows:
     """What the network is given: real rows first, then idle ones up to a multiple of BLOCK_ROWS."""
 
-    def __init__(self, source: _NoiseSource, rows: int, width: int, n_actions: int, masked: bool) -> None:
+    def __init__(
+        self,
+        source: _NoiseSource,
+        rows: int,
+        width: int,
+        n_actions: int,
+        masked: bool,
+        dtype: type[np.float32 | np.float64] = np.float32,
+    ) -> None:
         padded = _padded(rows)
         self.rows = rows
-        self.inputs: FloatArray = np.zeros((padded, width), dtype=np.float32)
-        self.noise = source.blank(padded)
+        self.inputs: npt.NDArray[Any] = np.zeros((padded, width), dtype=dtype)
+        self.noise = source.blank(padded).astype(dtype)
         self.available = np.ones((padded, n_actions), dtype=np.bool_) if masked else None
         # The same memory as tensors.
         self._tensors = (
@@ -121,26 +132,39 @@ class _Rows:
     def act(self, agent: Agent, params: Mapping[str, Tensor], mode: str) -> ActionArray:
         """Actions of the real rows."""
         inputs, available, noise = self._tensors
-        actions: ActionArray = act_in_blocks(agent, params, inputs, available, noise, mode).numpy()[
-            : self.rows
-        ]
-        return actions
+        actions = act_in_blocks(agent, params, inputs, available, noise, mode).numpy()[: self.rows]
+        return actions.astype(np.float32, copy=False) if actions.dtype.kind == "f" else actions
 
 
 class BatchedTeam:
-    """B teams of decentralised agents in one call: a `TeamPolicy`, equal to B x N single policies (tested)."""
+    """B teams of decentralised agents in one call: a `TeamPolicy`, equal to B x N single policies (tested).
+
+    Args:
+        agent: who acts.
+        params: its parameters.
+        n_games: B.
+        mode: one of the agent's act modes (default: its first).
+        double: compute in double precision; for actions that should not depend on the CPU.
+    """
 
     def __init__(
-        self, agent: Agent, params: Mapping[str, Tensor], n_games: int, mode: str | None = None
+        self,
+        agent: Agent,
+        params: Mapping[str, Tensor],
+        n_games: int,
+        mode: str | None = None,
+        double: bool = False,
     ) -> None:
-        self.agent, self.params, self.n_games = agent, params, n_games
+        self.agent, self.n_games = agent, n_games
+        self.params = {name: tensor.double() for name, tensor in params.items()} if double else params
         self.mode = check_mode(agent, mode)
         self._source = _NoiseSource(agent, self.mode)
         self._generators: list[list[np.random.Generator]] = [[] for _ in range(n_games)]
         spec, n_agents = agent.spec, agent.spec.n_agents
         masked = spec.action_kind == "discrete"
         width = n_agents + spec.observation_size
-        self._rows = _Rows(self._source, n_games * n_agents, width, spec.action_size, masked)
+        dtype = np.float64 if double else np.float32
+        self._rows = _Rows(self._source, n_games * n_agents, width, spec.action_size, masked, dtype)
         self._inputs = self._by_team(self._rows.inputs)
         self._inputs[:, :, :n_agents] = np.eye(n_agents)
         self._noise = self._by_team(self._rows.noise)
@@ -152,6 +176,8 @@ class BatchedTeam:
 
     def begin(self, episode_seeds: IntArray, games: IntArray) -> None:
         """Start episodes with fresh generators."""
+        if not (self._source.is_fresh or self._source.is_fixed):
+            return
         for seed, game in zip(episode_seeds, games, strict=True):
             self._generators[game] = [
                 episode_generator(int(seed), i) for i in range(self.agent.spec.n_agents)

@@ -63,6 +63,15 @@ class Ppo(Agent):
         """Logits or mean actions [..., A]."""
         return mlp(params, "actor", _normalise(inputs, params["norm.input_mean"], params["norm.input_std"]))
 
+    @staticmethod
+    def acting(params: Mapping[str, Tensor]) -> Params:
+        """The parameters that `act_batch` reads: the actor with its normalisation, no value network."""
+        return {
+            name: tensor
+            for name, tensor in params.items()
+            if name.startswith(("actor.", "norm.input_")) or name == "log_std"
+        }
+
     def value(self, params: Mapping[str, Tensor], states: Tensor) -> Tensor:
         """Normalised value [...] of global states [..., S]."""
         return mlp(

@@ -6,9 +6,9 @@ enter: which episodes are stored, and in which order, is decided by their seeds 
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,6 @@ from env_adapters.rollout import Episode, Recording, play
 
 _DOMAIN = 0x636F6C6C
 """Keeps the seeds of collected episodes apart from those that other code derives from the same root ("coll")."""
-_SPARE = 1.1
-"""Episodes asked for, relative to the number probably needed, so that a second guess is rarely necessary."""
 
 Progress = Callable[[int, int], None]
 """Called with the transitions stored so far and the number wanted, after every episode."""
@@ -56,6 +54,8 @@ def collect(
     seed: int,
     path: Path,
     progress: Progress | None = None,
+    source: str = "",
+    notes: Sequence[str] = (),
 ) -> DatasetCard:
     """Play whole episodes until at least `n_transitions` are stored.
 
@@ -69,6 +69,8 @@ def collect(
         seed: root of all episode seeds, not negative.
         path: the file to write; an existing one is replaced, and nothing appears if collecting fails.
         progress: see `Progress`.
+        source: see `DatasetCard.source`.
+        notes: see `DatasetCard.notes`.
 
     Raises:
         InvalidValueError: a number or share makes no sense, or a world or policy produced a value that cannot
@@ -88,7 +90,7 @@ def collect(
             records.append(
                 BehaviourRecord(behaviour.name, behaviour.weights_hash, behaviour.act_mode, played)
             )
-        return writer.finish(records)
+        return writer.finish(records, source, notes)
 
 
 def _targets(behaviours: Sequence[Behaviour], n_transitions: int, seed: int) -> list[int]:
@@ -115,31 +117,24 @@ def _targets(behaviours: Sequence[Behaviour], n_transitions: int, seed: int) -> 
 def _episodes(
     env: VectorEnv, policy: TeamPolicy, seed: int, behaviour: int, target: int
 ) -> Iterator[Episode]:
-    """Episodes 0, 1, 2, … of one behaviour, up to the first that completes `target` transitions.
+    """Episodes 0, 1, 2, … of one behaviour in this order, up to the first that completes `target` transitions.
 
-    How many episodes that takes is not known beforehand, so they are played in waves whose size is a guess;
-    what a wave plays too much is dropped.
+    Games take further seeds for as long as episodes are wanted; those still running at the end are dropped.
     """
-    n_stored = n_episodes = 0
-    likely_length = float(env.spec.episode_limit)
-    while n_stored < target:
-        likely = math.ceil(_SPARE * (target - n_stored) / likely_length)
-        wave = range(n_episodes, n_episodes + max(likely, env.n_games))
-        seeds = [episode_seed(seed, behaviour, index) for index in wave]
-        for episode in _in_order(play(env, policy, seeds, Recording(transitions=True)), seeds):
+    due: deque[int] = deque()
+
+    def seeds() -> Iterator[int]:
+        for index in itertools.count():
+            due.append(episode_seed(seed, behaviour, index))
+            yield due[-1]
+
+    n_stored = 0
+    early: dict[int, Episode] = {}
+    for ended in play(env, policy, seeds(), Recording(transitions=True)):
+        early[ended.seed] = ended
+        while due and due[0] in early:
+            episode = early.pop(due.popleft())
             yield episode
             n_stored += episode.length
-            n_episodes += 1
             if n_stored >= target:
                 return
-        likely_length = n_stored / n_episodes
-
-
-def _in_order(episodes: Iterable[Episode], seeds: Sequence[int]) -> Iterator[Episode]:
-    """Yield episodes in the order of their seeds, each as soon as all earlier ones have ended."""
-    due = deque(seeds)
-    early: dict[int, Episode] = {}
-    for episode in episodes:
-        early[episode.seed] = episode
-        while due and due[0] in early:
-            yield early.pop(due.popleft())

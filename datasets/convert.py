@@ -39,6 +39,7 @@ def convert(
     to: Target = "native",
     reading: Reading | None = None,
     progress: Progress | None = None,
+    name: str = "",
 ) -> Conversion:
     """Read a dataset in blocks and write it in another format.
 
@@ -48,6 +49,7 @@ def convert(
         to: the format to write.
         reading: what the files do not say.
         progress: see `Progress`.
+        name: the dataset's name in the catalog, for its card; empty where not known.
 
     Raises:
         UnknownNameError: there is no dataset.
@@ -65,6 +67,8 @@ def convert(
         write_vault(dataset, out)
         return Conversion(dataset.card, "native", ())
     source = open_source(path, reading or Reading())
+    if name:
+        source = dataclasses.replace(source, name=name)
     if to == "native":
         return _to_native(source, path, out, progress)
     if out.exists():

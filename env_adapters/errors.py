@@ -105,6 +105,12 @@ class CheckFailedError(HarnessError):
     exit_code = 14
 
 
+class DownloadError(HarnessError):
+    """Something that cannot be downloaded: the host is not reached or refuses, or HARNESS_OFFLINE forbids to ask."""
+
+    exit_code = 16
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str], command: str) -> UnknownNameError:
     """Build the error for a name that is not in a table.
 

@@ -11,6 +11,15 @@ from pathlib import Path
 from env_adapters.errors import OutputError
 
 
+def user_cache() -> Path:
+    """This project's folder in the user's cache: below XDG_CACHE_HOME, or else ~/.cache. It need not exist.
+
+    A relative XDG_CACHE_HOME is ignored, as the XDG base directory specification asks.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    return (named if named.is_absolute() else Path("~/.cache").expanduser()) / "marl-harness"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn an OSError of the enclosed writes into an OutputError that names `path`."""

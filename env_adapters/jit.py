@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import numba
 
+from env_adapters.files import user_cache
+
 _STARCRAFT = Path(__file__).resolve().parent / "starcraft"
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -29,9 +31,8 @@ def cache_folder(package: Path) -> Path:
     hasher.update(str(package).encode())
     for source in (Path(__file__), *sorted(package.glob("*.py"))):
         hasher.update(source.read_bytes())
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for base in (root, Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"):
-        folder = base / "marl-harness" / "numba" / hasher.hexdigest()
+    for base in (user_cache(), Path(tempfile.gettempdir()) / f"cache-{os.getuid()}" / "marl-harness"):
+        folder = base / "numba" / hasher.hexdigest()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:

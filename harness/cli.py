@@ -62,7 +62,9 @@ COMMANDS = {
         f"offline agents: {_CONTINUES} from the last saved state; ppo: its folder holds the checkpoints so far",
     ),
     "datasets": Command(
-        "datasets", "describe a dataset, or convert a public one: harness datasets show FILE"
+        "datasets",
+        "public datasets by name (ls, fetch, verify, rm), and what is in a file (show, describe, convert)",
+        "what has arrived is kept, the same command continues",
     ),
     "ls": Command("ls", "list maps, agents, datasets or runs"),
     "bench": Command(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from env_adapters.errors import MismatchError
+from env_adapters.files import user_cache
 from env_adapters.mamujoco.versions import check_mujoco
 from harness.passport import (
     CORE_PACKAGES,
@@ -110,9 +111,9 @@ def _can_write_below(folder: Path) -> bool:
 
 def _engine_cache() -> Check:
     """Compiled kernels live in the user's cache folder, see env_adapters.starcraft.jit."""
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    user = user_cache()
     if _can_write_below(user):
-        return Check("engine cache", "ok", str(user / "marl-harness"))
+        return Check("engine cache", "ok", str(user))
     detail = f"cannot write {user}: kernels are kept in the temporary folder"
     return Check("engine cache", "warning", detail, "set XDG_CACHE_HOME to a folder you can write")
 

@@ -32,6 +32,7 @@ EXIT_CODES: dict[int, str] = {
     13: "the code of an agent or of a user's world failed",
     14: "a check failed: a run, a team or an adapter is not what it claims to be",
     15: "a simulator failed, or no episode of an evaluation came to its end",
+    16: "a download failed, or working offline forbids it",
     130: "interrupted by the user",
     141: "the reader of standard output went away",
 }

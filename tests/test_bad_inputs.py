@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from bad_inputs import Row, check_message, contents, lay_out, run_here, words
+from bad_inputs_datasets import DATASETS
 from bad_inputs_files import FILES, KEPT
 from bad_inputs_options import OPTIONS
 from bad_inputs_others import OTHERS
@@ -24,7 +25,7 @@ from harness.commands.bench import _BENCHMARKS
 from harness.errors import EXIT_CODES
 
 PROJECT = Path(__file__).resolve().parents[1]
-TABLE = [*OPTIONS, *FILES, *RUNS, *OTHERS]
+TABLE = [*OPTIONS, *FILES, *RUNS, *OTHERS, *DATASETS]
 USER = "import sys; sys.path[0] = '/'; from harness.cli import main; main()"
 """As the console script starts it: the current folder is not searched for modules."""
 
@@ -40,6 +41,8 @@ def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def place(laid_out: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The place as the current folder; it must stay as it was, but for a run directory `kept`."""
     monkeypatch.chdir(laid_out)
+    monkeypatch.setenv("HARNESS_DATASETS", str(laid_out / "datasets"))
+    monkeypatch.setenv("HARNESS_OFFLINE", "1")
     before = contents(laid_out)
     yield laid_out
     shutil.rmtree(laid_out / "kept", ignore_errors=True)
@@ -173,7 +176,13 @@ def test_missing_rights(place: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
         locked.chmod(0o755)
 
 
-HELP = ["check leak", "check adapter", *(f"bench {name}" for name in _BENCHMARKS)]
+ACTIONS = ("ls", "show", "fetch", "verify", "describe", "convert", "rm")
+HELP = [
+    "check leak",
+    "check adapter",
+    *(f"datasets {action}" for action in ACTIONS),
+    *(f"bench {name}" for name in _BENCHMARKS),
+]
 
 
 @pytest.mark.parametrize("command", HELP)

@@ -1,7 +1,8 @@
 """Small trained checkpoints that ship with the project, named MAP--NAME.safetensors.
 
 NAME is an agent, with a suffix where there are several: `vgm2p`, `ppo-good`, `ppo-medium`. The card of each
-file stands in its metadata and in README.md beside it.
+file stands in its metadata and in README.md beside it. The policies that recipes of datasets play lie in
+`behaviours/`, named alike; they are not among the agents of `harness ls agents`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from env_adapters.errors import UnknownNameError, unknown_name
 
 FOLDER = Path(__file__).parent
 """Where the checkpoints lie."""
+BEHAVIOURS = FOLDER / "behaviours"
+"""Where the behaviour policies of recipes lie."""
 DEFAULT = "vgm2p"
 """The one that plays when none is asked for, where the map has it; else the first of the map by name."""
 
@@ -34,8 +37,29 @@ class ZooEntry(NamedTuple):
 
 def entries(map_name: str | None = None, layout: str | None = None) -> list[ZooEntry]:
     """Every shipped checkpoint, or those of one map or one layout, sorted by map and name."""
+    return _entries(FOLDER, map_name, layout)
+
+
+def behaviours(map_name: str | None = None, layout: str | None = None) -> list[ZooEntry]:
+    """Every behaviour policy of recipes, or those of one map or one layout, sorted by map and name."""
+    return _entries(BEHAVIOURS, map_name, layout)
+
+
+def behaviour(name: str) -> Path:
+    """Path of the behaviour policy called MAP--NAME: one of `behaviours`, else one of `entries`.
+
+    Raises:
+        UnknownNameError: none of this name ships; with the nearest names.
+    """
+    known = {entry.path.stem: entry.path for entry in (*entries(), *behaviours())}
+    if name not in known:
+        raise unknown_name("behaviour policy", name, known, "harness ls behaviours")
+    return known[name]
+
+
+def _entries(folder: Path, map_name: str | None, layout: str | None) -> list[ZooEntry]:
     found = []
-    for path in sorted(FOLDER.glob("*--*.safetensors")):
+    for path in sorted(folder.glob("*--*.safetensors")):
         of_map, name = path.stem.split("--", 1)
         entry = ZooEntry(of_map, name, path)
         if map_name in (None, of_map) and (layout is None or layout == entry.layout):

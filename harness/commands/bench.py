@@ -21,6 +21,7 @@ _BENCHMARKS = {
     "latency": "what an action of the shipped policies takes, in one call and with a process per agent",
     "references": "the returns that normalised scores count as 0 and as 100",
     "statistics": "speed of bootstrap intervals and sequential rules, against their peers",
+    "recipes": "datasets made by recipe against the published ones they are made after",
 }
 """Name, which is that of a module of `benchmarks` -> what it measures."""
 

@@ -1,100 +1,54 @@
-"""`harness datasets show|convert`: what a dataset holds and whether it is sound; public formats become native files."""
+"""`harness datasets ACTION`: public datasets by name, and what is in the files."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from importlib import import_module
+from typing import NamedTuple, cast
 
-import tyro
-
-from env_adapters.errors import HarnessError, UsageError
-from harness.commands.parsing import parse, say
-from harness.progress import every
-
-if TYPE_CHECKING:
-    from datasets.convert import Conversion
-
-_REPORT_INTERVAL_S = 2.0
+from env_adapters.errors import UsageError, unknown_name
 
 
-@dataclass(frozen=True)
-class DatasetsConfig:
-    """Look at a dataset, or convert one of a public format (docs/datasets.md)."""
+class _Action(NamedTuple):
+    module: str
+    summary: str
 
-    action: Annotated[Literal["show", "convert"], tyro.conf.Positional]
-    """show: card, return histogram, action legality, terminal lint, coverage. convert: write it in another format."""
-    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-    """The dataset: a file (.h5), or what convert reads: also folders."""
-    to: Literal["native", "vault"] = "native"
-    """convert: what to write, a native file (.h5) or an OG-MARL vault (folder)."""
-    out: Path | None = None
-    """convert: the file or folder to write."""
-    map: str | None = None
-    """convert: the scenario, where the path does not name it."""
-    layout: str | None = None
-    """convert: what the observations are, where you know better than the reader."""
-    terminals: Literal["auto", "transition", "row"] = "auto"
-    """convert: ends are flagged at the last transition, or at a row after it that holds the final observation."""
-    keep_illegal: bool = False
-    """convert: keep actions that the stored masks forbid, instead of refusing the source."""
+
+_ACTIONS = {
+    "ls": _Action("datasets_ls", "public datasets, and which of them are fetched"),
+    "show": _Action("datasets_show", "what a name or a file stands for, at a glance"),
+    "fetch": _Action("datasets_fetch", "download, check and convert a public dataset"),
+    "verify": _Action("datasets_verify", "every byte against its seal, figures against the published ones"),
+    "describe": _Action(
+        "datasets_describe", "returns, lengths, actions, masks, ends, duplicates and coverage of a file"
+    ),
+    "convert": _Action(
+        "datasets_convert", "write a dataset of another format as a native file, or as a vault"
+    ),
+    "rm": _Action("datasets_rm", "delete fetched datasets"),
+}
+"""Every action by name; each has its own options."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; returns 0."""
-    config = parse(DatasetsConfig, arguments, "datasets")
-    print(_show(config) if config.action == "show" else _convert(config))
-    return 0
+    """Run one action and return its exit code.
 
-
-def _show(config: DatasetsConfig) -> str:
-    from datasets.describe import describe, format_description
-    from datasets.formats.detect import FORMATS, recognise
-    from datasets.formats.native import open_dataset
-
-    if config != DatasetsConfig("show", config.file):
-        raise UsageError("harness datasets: show takes no options; those are for convert")
-    try:
-        kind = recognise(config.file)
-    except HarnessError:
-        kind = "native"  # opening it says what is wrong
-    if kind == "native":
-        return format_description(describe(open_dataset(config.file)))
-    return (
-        f"{config.file} is {FORMATS[kind]}\n\n"
-        f"next: harness datasets convert {config.file} --to native --out data/{config.file.stem}.h5"
-    )
-
-
-def _convert(config: DatasetsConfig) -> str:
-    from datasets.convert import convert
-    from datasets.formats.source import Reading
-
-    if config.out is None:
-        raise UsageError("harness datasets: --out is missing; name the file or folder to write")
-    reading = Reading(config.map, config.layout, config.terminals, config.keep_illegal)
-    return _report(config.out, convert(config.file, config.out, config.to, reading, _progress()))
-
-
-def _progress() -> Callable[[int], None]:
-    started, due = time.monotonic(), every(_REPORT_INTERVAL_S)
-
-    def report(stored: int) -> None:
-        if due():
-            say(f"{stored} transitions, {stored / (time.monotonic() - started):.0f} per second")
-
-    return report
-
-
-def _report(out: Path, conversion: Conversion) -> str:
-    card = conversion.card
-    lines = [
-        f"{out}: {card.n_transitions} transitions in {card.n_episodes} episodes, "
-        f"return {card.returns.mean:.2f} ± {card.returns.std:.2f}",
-        f"scenario {card.scenario}, layout {card.layout}",
-        *(f"note: {note}" for note in conversion.notes),
-        f"sha256 {card.sha256}",
-    ]
-    return "\n".join(lines)
+    Raises:
+        UsageError: no action is named, or an unknown one.
+        HarnessError: as the action raises it.
+    """
+    if not arguments:
+        raise UsageError(
+            f"harness datasets: name an action: {', '.join(_ACTIONS)} (help: harness datasets --help)"
+        )
+    name, rest = arguments[0], arguments[1:]
+    if name in ("-h", "--help"):
+        lines = [f"  {action:9} {summary}" for action, (_, summary) in _ACTIONS.items()]
+        print(
+            "\n".join(["usage: harness datasets ACTION ...      harness datasets ACTION --help", "", *lines])
+        )
+        return 0
+    if name not in _ACTIONS:
+        raise UsageError(str(unknown_name("action", name, _ACTIONS, "harness datasets --help")))
+    module = import_module(f"harness.commands.{_ACTIONS[name].module}")
+    return cast(Callable[[list[str]], int], module.main)(rest)

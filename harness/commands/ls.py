@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -15,13 +15,18 @@ from env_adapters.errors import HarnessError, UsageError, unknown_name
 from harness.commands.parsing import parse, say
 from harness.tables import render
 
+if TYPE_CHECKING:
+    from datasets.recipes import RecipeBehaviour
+
 
 @dataclass(frozen=True)
 class LsConfig:
     """List things."""
 
-    what: Annotated[Literal["maps", "agents", "datasets", "runs"], tyro.conf.Positional]
-    """maps, agents, datasets or runs."""
+    what: Annotated[
+        Literal["maps", "agents", "behaviours", "recipes", "datasets", "runs"], tyro.conf.Positional
+    ]
+    """maps, agents, behaviours, recipes, datasets or runs."""
     text: Annotated[str | None, tyro.conf.Positional] = None
     """Only maps whose name, family or layouts contain this."""
     folder: Path | None = None
@@ -36,6 +41,8 @@ def main(arguments: list[str]) -> int:
     tables: dict[str, Callable[[], str]] = {
         "maps": lambda: _maps(config.text or ""),
         "agents": _agents,
+        "behaviours": _behaviours,
+        "recipes": _recipes,
         "datasets": lambda: _datasets(config.folder or Path("data")),
         "runs": lambda: _runs(config.folder or Path("runs")),
     }
@@ -66,23 +73,63 @@ def _maps(text: str) -> str:
 
 def _agents() -> str:
     rows = [(a.name, a.kind, a.summary) for a in registry.AGENTS.values()]
-    shipped = []
-    for entry in zoo.entries():
+    return "\n".join(
+        [
+            render(["agent", "kind", "what"], rows),
+            "",
+            "shipped checkpoints (harness evaluate --map MAP --layout LAYOUT --agent NAME):",
+            _shipped(zoo.entries()),
+        ]
+    )
+
+
+def _shipped(entries: list[zoo.ZooEntry]) -> str:
+    rows = []
+    for entry in entries:
         try:
             layout = entry.layout
         except HarnessError as error:
             say(f"left out: {error}")
             continue
         kib = f"{entry.path.stat().st_size / 1024:.0f}"
-        shipped.append((entry.map, layout, entry.name, kib, entry.path.name))
-    return "\n".join(
-        [
-            render(["agent", "kind", "what"], rows),
-            "",
-            "shipped checkpoints (harness evaluate --map MAP --layout LAYOUT --agent NAME):",
-            render(["map", "layout", "name", "KiB", "file"], shipped) if shipped else "none",
-        ]
+        rows.append((entry.map, layout, entry.name, kib, entry.path.name))
+    return render(["map", "layout", "name", "KiB", "file"], rows) if rows else "none"
+
+
+def _behaviours() -> str:
+    about = (
+        "behaviour policies of recipes (harness collect --map MAP --quality QUALITY, or --checkpoint FILE):"
     )
+    return f"{about}\n{_shipped(zoo.behaviours())}\n\nfolder: {zoo.BEHAVIOURS}"
+
+
+def _recipes() -> str:
+    from datasets import recipes
+    from harness import made
+
+    rows = []
+    for name in recipes.names():
+        recipe = recipes.find(name)
+        paper, played = recipe.paper_transitions or "-", " + ".join(_part(part) for part in recipe.behaviours)
+        aim = made.aim(recipe)
+        rows.append((name, recipe.layout, recipe.mirrors or "-", aim, recipe.transitions, paper, played))
+    if not rows:
+        return "no recipes ship"
+    headers = [
+        "recipe",
+        "layout",
+        "after",
+        "aims at return",
+        "transitions",
+        "of the public one",
+        "behaviours",
+    ]
+    usage = "harness collect --map MAP --quality QUALITY [--size paper]"
+    return f"{render(headers, rows)}\n\n{usage}"
+
+
+def _part(part: RecipeBehaviour) -> str:
+    return f"{part.share:.0%} {part.checkpoint} ({part.acting})"
 
 
 def _datasets(folder: Path) -> str:

@@ -28,7 +28,7 @@ class TrainChoice:
     agent: str
     """Agent to train; all: harness ls agents."""
     dataset: Path | None = None
-    """Dataset to learn from (offline agents)."""
+    """Dataset to learn from (offline agents): a file, or the name of a fetched one (harness datasets ls)."""
     map: str | None = None
     """Scenario to play (ppo)."""
     layout: str | None = None
@@ -114,13 +114,14 @@ def _offline_trainer(
 ) -> Trainer:
     """The trainer with its dataset open and its folder made."""
     from agents.training import Trainer
+    from datasets.cache import label, locate
     from datasets.formats.native import open_dataset
     from env_adapters import scenarios
 
     assert choice.dataset is not None
     if choice.map is not None:
         scenarios.find(choice.map)
-    dataset = open_dataset(choice.dataset)
+    dataset = open_dataset(locate(choice.dataset))
     scenario = scenarios.find(dataset.card.scenario)
     if choice.map not in (None, scenario.name, scenario.id):
         raise MismatchError(
@@ -138,7 +139,7 @@ def _offline_trainer(
         raise UnknownNameError(f"dataset {choice.dataset}: {error}") from error
     with world:
         agent = kind(hyperparameters, world.spec)
-    name = choice.dataset.stem
+    name = label(choice.dataset)
     folder = choice.out or Path("runs") / "train" / f"{name}-{agent.name}-s{training.seed}"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,79 @@
+"""`harness datasets convert`: public formats become native files, native files become vaults."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from env_adapters.errors import UsageError
+from harness.commands.parsing import parse, say
+from harness.progress import every
+
+if TYPE_CHECKING:
+    from datasets.convert import Conversion
+
+_REPORT_INTERVAL_S = 2.0
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """Write a dataset in another format (docs/datasets.md)."""
+
+    file: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+    """The dataset: a file or a folder."""
+    to: Literal["native", "vault"] = "native"
+    """What to write: a native file (.h5) or an OG-MARL vault (folder)."""
+    out: Path | None = None
+    """The file or folder to write."""
+    map: str | None = None
+    """The scenario, where the path does not name it."""
+    layout: str | None = None
+    """What the observations are, where you know better than the reader."""
+    terminals: Literal["auto", "transition", "row"] = "auto"
+    """Ends are flagged at the last transition, or at a row after it that holds the final observation."""
+    keep_illegal: bool = False
+    """Keep actions that the stored masks forbid, instead of refusing the source."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the action; returns 0."""
+    from datasets.cache import locate
+    from datasets.convert import convert
+    from datasets.formats.source import Reading
+
+    config = parse(ConvertConfig, arguments, "datasets convert")
+    if config.out is None:
+        raise UsageError("harness datasets convert: --out is missing; name the file or folder to write")
+    reading = Reading(config.map, config.layout, config.terminals, config.keep_illegal)
+    print(
+        _report(config.out, convert(locate(config.file), config.out, config.to, reading, stored_progress()))
+    )
+    return 0
+
+
+def stored_progress() -> Callable[[int], None]:
+    """Says now and then how many transitions are stored."""
+    started, due = time.monotonic(), every(_REPORT_INTERVAL_S)
+
+    def report(stored: int) -> None:
+        if due():
+            say(f"{stored} transitions, {stored / (time.monotonic() - started):.0f} per second")
+
+    return report
+
+
+def _report(out: Path, conversion: Conversion) -> str:
+    card = conversion.card
+    lines = [
+        f"{out}: {card.n_transitions} transitions in {card.n_episodes} episodes, "
+        f"return {card.returns.mean:.2f} ± {card.returns.std:.2f}",
+        f"scenario {card.scenario}, layout {card.layout}",
+        *(f"note: {note}" for note in conversion.notes),
+        f"sha256 {card.sha256}",
+    ]
+    return "\n".join(lines)
