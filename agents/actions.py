@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from env_adapters.api import TeamSpec
+from env_adapters.errors import MismatchError
+
+
+def one_hot(indices: Tensor, size: int) -> Tensor:
+    """int64[...] to float32[..., size]; unlike torch's own, it can be mapped over stacked seeds."""
+    return (indices[..., None] == torch.arange(size, device=indices.device)).to(torch.float32)
 
 
 class ActionCodec:
@@ -22,7 +27,7 @@ class ActionCodec:
 
     def encode(self, actions: Tensor) -> Tensor:
         """int64[...] or float32[..., A] to float32[..., A]."""
-        return F.one_hot(actions, self.size).to(torch.float32) if self.discrete else actions
+        return one_hot(actions, self.size) if self.discrete else actions
 
     def decode(self, vectors: Tensor, available: Tensor | None) -> Tensor:
         """float32[..., A] to int64[...] or float32[..., A]."""
@@ -38,3 +43,23 @@ class ActionCodec:
 def mask_unavailable(scores: Tensor, available: Tensor | None) -> Tensor:
     """Push the scores of unavailable actions to minus infinity."""
     return scores if available is None else scores.masked_fill(~available, -torch.inf)
+
+
+def soften(vectors: Tensor, available: Tensor | None) -> Tensor:
+    """One-hot of the best available action [..., A] whose gradient is that of the softmax (straight-through).
+
+    A large finite number stands for minus infinity, so that a row without any available action has a gradient.
+    """
+    scores = vectors if available is None else vectors.masked_fill(~available, -1e9)
+    soft = scores.softmax(dim=-1)
+    hard = one_hot(scores.argmax(dim=-1), scores.shape[-1])
+    return hard + soft - soft.detach()
+
+
+def require_kind(agent: str, spec: TeamSpec, kind: str, instead: str) -> None:
+    """Raise MismatchError unless actions are of this kind; `instead` names agents that fit the others."""
+    if spec.action_kind != kind:
+        raise MismatchError(
+            f"agent '{agent}' needs {kind} actions, those of {spec.scenario} are {spec.action_kind}; "
+            f"choose {instead} or another agent (harness ls agents)"
+        )

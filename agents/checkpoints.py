@@ -21,7 +21,7 @@ from torch import Tensor
 
 from agents.api import Agent, Params
 from agents.headers import METADATA
-from agents.registry import load_class
+from agents.registry import default_config, load_class
 from env_adapters.api import TeamSpec
 from env_adapters.errors import CorruptFileError, HarnessError, MismatchError, UnknownNameError
 from env_adapters.files import write_atomic, writing
@@ -139,7 +139,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise CorruptFileError(
             f"checkpoint {path} was written by another version ({error!r}); train it again"
         ) from error
-    return Checkpoint(agent, params, provenance, weights_hash(agent, params), path)
+    # Of the identity as stored: an option that a later version added must not rename old checkpoints.
+    return Checkpoint(agent, params, provenance, tensors_digest(identity, params), path)
 
 
 def check_fits(checkpoint: Checkpoint, spec: TeamSpec) -> None:
@@ -167,8 +168,7 @@ def _advice(field: str, made_for: TeamSpec, spec: TeamSpec) -> str:
 
 
 def initial(name: str, config: Any | None, spec: TeamSpec, seed: int) -> Checkpoint:
-    """An untrained agent (or a control) with weights from a seed."""
-    kind = load_class(name)
-    agent = kind(kind.Config() if config is None else config, spec)
+    """An untrained agent, preset or control with weights from a seed."""
+    agent = load_class(name)(default_config(name) if config is None else config, spec)
     params = agent.init(torch.Generator().manual_seed(seed))
     return Checkpoint(agent, params, {"seed": seed, "steps": 0}, weights_hash(agent, params))

@@ -4,11 +4,14 @@ No official code exists. Defaults follow the paper's Table 3 and Algorithm 1; wh
 on which it is built. The choices behind every ambiguity:
 
 * the condition is c = 1[Q(o, a) - Q(o, â) >= 0] with one sampled â (Sec. 3.1; Alg. 1 line 9 would subtract V twice);
-* reward and values are summed over agents (Eq. 13), so Q_tot is about N times the return; `mix="mean"` divides;
+* reward and values are summed over agents (Eq. 13), so Q_tot is about N times the return; `mix="mean"` divides,
+  `mix="independent"` is the ablation in which each agent learns by itself (Eq. 6, Fig. 2);
 * the "unconditional" field of the guidance (Eq. 11) is u(· | c = 1), as the text says; `uncond` offers a
   learned null token and c = 0, which turn it into real guidance;
 * continuous actions are clipped to [-1, 1]; discrete ones are one-hot vectors, read by an argmax over the
-  available actions, in training as well.
+  available actions, in training as well;
+* "VGM2P (FM)" keeps condition and guidance, but learns r = k alone (`instantaneous=1`) and takes 10 Euler steps
+  on u(·, k, k) wherever an action is drawn (preset vgm2p-fm).
 
 With `uncond="literal"` the fixed point for c = 1 is E[v | c = 1] for every guidance weight w: the executed
 policy is MeanFlow cloning of the advantageous actions.
@@ -21,11 +24,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from agents import critics, flows
-from agents.actions import ActionCodec
+from agents.actions import ActionCodec, one_hot
 from agents.api import Batch, Metrics, OfflineAgent, Params
 from env_adapters.api import TeamSpec
 from env_adapters.bounds import check_at_least, check_between
@@ -48,8 +50,8 @@ class Vgm2pConfig:
     """Advantage from which an action counts as good (c = 1)."""
     n_reference: int = 1
     """Samples of â that estimate the state's value."""
-    mix: Literal["sum", "mean"] = "sum"
-    """How agents' values form the team's (Eq. 13: sum)."""
+    mix: critics.Mix = "sum"
+    """How agents' values form the team's (Eq. 13: sum; the ablation of Fig. 2: independent)."""
     uncond: Literal["literal", "null", "c0"] = "literal"
     """The field that guidance moves away from: c = 1 (the text), a null token, or c = 0."""
     label_dropout: float = 0.1
@@ -63,7 +65,7 @@ class Vgm2pConfig:
     instantaneous: float = 0.0
     """Share of training pairs with r = k (the paper: two uniform times, so 0)."""
     flow_steps: int = 1
-    """Jumps from noise to action when acting and for target actions."""
+    """Steps from noise to action when acting and for target actions."""
     n_critics: int = 2
     """Ensemble size."""
     q_aggregate: critics.Aggregate = "mean"
@@ -72,6 +74,8 @@ class Vgm2pConfig:
     """Rate of the target network."""
     mask_targets: bool = True
     """Restrict a' and â to the available actions."""
+    sampler: flows.Sampler = "jump"
+    """What a step is: a jump with the average velocity u(a, r, k), or an Euler step with u(a, k, k)."""
 
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
@@ -103,7 +107,7 @@ class Vgm2p(OfflineAgent):
 
     def target_names(self, params: Params) -> list[str]:
         """The critics."""
-        return [name for name in params if name.startswith("q")]
+        return critics.q_names(params, self.config.n_critics)
 
     def draw_training_noise(self, generator: torch.Generator, batch_size: int) -> dict[str, Tensor]:
         """Gaussian noises [.., B, N, A], times [B, N, 2], uniforms for label dropout [B, N]."""
@@ -120,14 +124,16 @@ class Vgm2p(OfflineAgent):
         self, params: Params, targets: Params, batch: Batch, noise: Mapping[str, Tensor]
     ) -> tuple[Tensor, Metrics]:
         """Critic loss (Eq. 13) plus policy loss (Eq. 11); they share no parameters."""
+        c = self.config
         actions = self.codec.encode(batch.actions)
         with torch.no_grad():
             sampled = self._sample_targets(params, batch, noise)
             next_action, references = sampled[0], sampled[1:]
-        values = critics.q_members(params, batch.inputs, actions, self.config.n_critics)
-        critic_loss = self._critic_loss(values, targets, batch, next_action)
+        values = critics.q_members(params, batch.inputs, actions, c.n_critics)
+        y = critics.td_target(targets, batch, next_action, c.n_critics, c.q_aggregate, c.discount)
+        critic_loss = critics.td_error(values, y, c.mix)
         advantage = self._advantage(params, values.detach(), batch.inputs, references)
-        good = (advantage >= self.config.adv_threshold).long()
+        good = (advantage >= c.adv_threshold).long()
         policy_loss = self._policy_loss(params, batch.inputs, actions, good, noise)
         metrics = {
             "critic_loss": critic_loss.detach(),
@@ -146,18 +152,6 @@ class Vgm2p(OfflineAgent):
             return self.codec.project(vectors, None)
         masks = torch.stack([batch.next_available, *[batch.available] * self.config.n_reference])
         return self.codec.project(vectors, masks)
-
-    def _critic_loss(self, values: Tensor, targets: Params, batch: Batch, next_action: Tensor) -> Tensor:
-        """Mean over batch and ensemble of (mix_i Q(o_i, a_i) - mix_i y_i)²."""
-        c = self.config
-        with torch.no_grad():
-            following = critics.q_members(targets, batch.next_inputs, next_action, c.n_critics)
-            following = critics.aggregate(following, c.q_aggregate)
-            y = batch.rewards[:, None] + c.discount * (1.0 - batch.terminated[:, None]) * following
-        return ((self._mix(values) - self._mix(y)) ** 2).mean()
-
-    def _mix(self, values: Tensor) -> Tensor:
-        return values.sum(dim=-1) if self.config.mix == "sum" else values.mean(dim=-1)
 
     @torch.no_grad()
     def _advantage(self, params: Params, values: Tensor, inputs: Tensor, references: Tensor) -> Tensor:
@@ -195,6 +189,7 @@ class Vgm2p(OfflineAgent):
             guided,
             c.time_embedding,
             tangent=plain if c.tangent == "plain" else None,
+            derivative="zero" if c.instantaneous == 1.0 else "jvp",
         )
         return error.mean()
 
@@ -202,12 +197,11 @@ class Vgm2p(OfflineAgent):
         """[..., N + D] to [..., N + D + tokens]."""
         if isinstance(token, int):
             token = torch.full(inputs.shape[:-1], token, dtype=torch.int64, device=inputs.device)
-        return torch.cat([inputs, F.one_hot(token, self._n_tokens).to(inputs.dtype)], dim=-1)
+        return torch.cat([inputs, one_hot(token, self._n_tokens)], dim=-1)
 
     def _sample(self, params: Mapping[str, Tensor], inputs: Tensor, noise: Tensor) -> Tensor:
-        return flows.sample(
-            params, self._context(inputs, 1), noise, self.config.time_embedding, self.config.flow_steps
-        )
+        c, context = self.config, self._context(inputs, 1)
+        return flows.sample(params, context, noise, c.time_embedding, c.flow_steps, c.sampler)
 
     def act_batch(
         self, params: Mapping[str, Tensor], inputs: Tensor, available: Tensor | None, noise: Tensor, mode: str

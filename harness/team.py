@@ -171,7 +171,7 @@ def _check_ships(map_name: str, agent: str) -> None:
     of_map = [entry.name for entry in zoo.entries(map_name)]
     if agent in of_map:
         return
-    known = {*registry.AGENTS, *(entry.name for entry in zoo.entries())}
+    known = {*registry.AGENTS, *registry.PRESETS, *(entry.name for entry in zoo.entries())}
     if agent not in known:
         raise unknown_name("agent", agent, known, "harness ls agents")
     raise UnknownNameError(

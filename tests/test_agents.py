@@ -19,22 +19,27 @@ from env_adapters.errors import MismatchError, UnknownNameError
 torch.set_num_threads(1)
 DISCRETE = TeamSpec("5m_vs_6m-v1", "smac-v1", "test/1", 5, 55, 98, "discrete", 12, 70, True)
 CONTINUOUS = TeamSpec("toy-v1", "toy", "test/1", 3, 4, 6, "continuous", 2, 50, False)
-SMALL: dict[str, dict[str, Any]] = {name: {"hidden": (32, 32)} for name in ("vgm2p", "bc-meanflow", "ppo")}
 
 
-def build(name: str, spec: TeamSpec) -> tuple[Agent, Params]:
-    kind = registry.load_class(name)
-    agent = kind(kind.Config(**SMALL.get(name, {})), spec)
-    return agent, agent.init(torch.Generator().manual_seed(1))
+def small(name: str) -> Any:
+    """Configuration of an agent or preset, with tiny networks."""
+    config = registry.default_config(name)
+    return replace(config, hidden=(32, 32)) if hasattr(config, "hidden") else config
 
 
-def cases(kind: str | None = None) -> list[Any]:
-    rows = []
-    for entry in registry.AGENTS.values():
-        for spec in (DISCRETE, CONTINUOUS):
-            if (kind is None or entry.kind == kind) and not (entry.name == "nearest" and spec is CONTINUOUS):
-                rows.append(pytest.param(entry.name, spec, id=f"{entry.name}-{spec.action_kind}"))
-    return rows
+def build(name: str, spec: TeamSpec, seed: int = 1) -> tuple[Agent, Params]:
+    agent = registry.load_class(name)(small(name), spec)
+    return agent, agent.init(torch.Generator().manual_seed(seed))
+
+
+def cases(kind: str | None = None, presets: bool = False) -> list[Any]:
+    """Every agent (of a kind, with presets) in every world whose actions it can choose."""
+    return [
+        pytest.param(entry.name, spec, id=f"{entry.name}-{spec.action_kind}")
+        for entry in [*registry.AGENTS.values(), *(registry.PRESETS.values() if presets else ())]
+        for spec in (DISCRETE, CONTINUOUS)
+        if kind in (None, entry.kind) and entry.actions in ("both", spec.action_kind)
+    ]
 
 
 def observe(spec: TeamSpec, n_games: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
@@ -47,7 +52,7 @@ def observe(spec: TeamSpec, n_games: int, seed: int = 0) -> tuple[np.ndarray, np
     return observations, masks
 
 
-@pytest.mark.parametrize(("name", "spec"), cases())
+@pytest.mark.parametrize(("name", "spec"), cases(presets=True))
 def test_actions_fit_the_spec_and_the_mask(name: str, spec: TeamSpec) -> None:
     agent, params = build(name, spec)
     for mode in agent.act_modes:
@@ -137,7 +142,7 @@ def random_batch(spec: TeamSpec, size: int, seed: int = 0) -> Batch:
     )
 
 
-@pytest.mark.parametrize(("name", "spec"), cases("offline"))
+@pytest.mark.parametrize(("name", "spec"), cases("offline", presets=True))
 def test_losses_are_pure_and_reach_every_parameter(name: str, spec: TeamSpec) -> None:
     agent, params = build(name, spec)
     assert isinstance(agent, OfflineAgent)
@@ -155,6 +160,48 @@ def test_losses_are_pure_and_reach_every_parameter(name: str, spec: TeamSpec) ->
         assert tensor.grad is not None and torch.isfinite(tensor.grad).all(), parameter
         assert torch.equal(tensor.detach(), before[parameter]), parameter
     assert all(not value.requires_grad for value in metrics.values())
+
+
+def value_of(agent: OfflineAgent, params: Params, batch: Batch) -> torch.Tensor:
+    targets = {key: params[key] for key in agent.target_names(params)}
+    noise = agent.draw_training_noise(torch.Generator().manual_seed(0), len(batch.rewards))
+    return agent.losses(params, targets, batch, noise)[0]
+
+
+@pytest.mark.parametrize(("name", "spec"), cases("offline", presets=True))
+def test_losses_do_not_hide_what_is_not_a_number(name: str, spec: TeamSpec) -> None:
+    """One NaN in any tensor of parameters, or in observations, makes the loss NaN: the trainer must notice."""
+    agent, params = build(name, spec)
+    assert isinstance(agent, OfflineAgent)
+    batch = random_batch(spec, 8)
+    assert torch.isfinite(value_of(agent, params, batch))
+    for key, tensor in params.items():
+        broken = tensor.clone()
+        broken.view(-1)[0] = torch.nan
+        assert torch.isnan(value_of(agent, params | {key: broken}, batch)), key
+    inputs = batch.inputs.clone()
+    inputs[3, 1, -1] = torch.nan
+    assert torch.isnan(value_of(agent, params, replace(batch, inputs=inputs)))
+    if agent.target_names(params):
+        rewards = torch.full_like(batch.rewards, torch.nan)
+        assert torch.isnan(value_of(agent, params, replace(batch, rewards=rewards)))
+
+
+@pytest.mark.parametrize(("name", "spec"), cases("offline"))
+def test_modes_without_noise_repeat_themselves(name: str, spec: TeamSpec) -> None:
+    """Zero and greedy do not depend on the episode; fixed draws once per episode; the others draw every step."""
+    agent, params = build(name, spec)
+    observations, masks = observe(spec, 40)
+    for mode in agent.act_modes:
+        played = []
+        for seed in (0, 1000):
+            team = BatchedTeam(agent, params, 40, mode)
+            team.begin(np.arange(seed, seed + 40), np.arange(40))
+            played.append([team.act(observations, masks) for _ in range(2)])
+        same_step = np.array_equal(played[0][0], played[0][1])
+        same_episode = np.array_equal(played[0][0], played[1][0])
+        expected = {"zero": (True, True), "greedy": (True, True), "fixed": (True, False)}
+        assert (same_step, same_episode) == expected.get(mode, (False, False)), mode
 
 
 def test_unknown_names_and_modes() -> None:

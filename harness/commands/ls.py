@@ -73,9 +73,13 @@ def _maps(text: str) -> str:
 
 def _agents() -> str:
     rows = [(a.name, a.kind, a.summary) for a in registry.AGENTS.values()]
+    presets = [(p.name, p.preset_of, p.summary) for p in registry.PRESETS.values()]
     return "\n".join(
         [
             render(["agent", "kind", "what"], rows),
+            "",
+            "presets (harness train --agent PRESET; every option can still be given):",
+            render(["preset", "of agent", "what"], presets),
             "",
             "shipped checkpoints (harness evaluate --map MAP --layout LAYOUT --agent NAME):",
             _shipped(zoo.entries()),

@@ -49,8 +49,9 @@ def main(arguments: list[str]) -> int:
         raise UsageError("train: --agent is missing; all: harness ls agents")
     kind = registry.find(name).kind
     if kind == "control":
+        trainable = ", ".join(entry.name for entry in registry.AGENTS.values() if entry.kind != "control")
         raise InvalidValueError(
-            f"agent '{name}' is a control and has nothing to train; trainable: vgm2p, bc-meanflow, ppo"
+            f"agent '{name}' is a control and has nothing to train; trainable: {trainable}"
         )
     return _train_offline(name, arguments) if kind == "offline" else _train_online(name, arguments)
 
@@ -65,24 +66,26 @@ def _agent_name(arguments: list[str]) -> str | None:
     return None
 
 
-def _parse_parts(arguments: list[str], **kinds: type[Any]) -> Any:
-    """Options of several dataclasses side by side, without prefixes."""
+def _parse_parts(arguments: list[str], **defaults: Any) -> Any:
+    """Options of several dataclasses side by side, without prefixes; given are their default instances."""
     import tyro
 
     flat = tyro.conf.OmitArgPrefixes
     parts = [("choice", Annotated[TrainChoice, flat], field())]
-    parts += [(name, Annotated[kind, flat], field(default_factory=kind)) for name, kind in kinds.items()]
+    parts += [
+        (name, Annotated[type(default), flat], field(default=default)) for name, default in defaults.items()
+    ]
     return parse(dataclasses.make_dataclass("Train", parts), arguments, "train")
 
 
 def _train_offline(name: str, arguments: list[str]) -> int:
     import torch
 
-    from agents.registry import load_class
+    from agents.registry import default_config, load_class
     from agents.training import TrainConfig
 
     kind = load_class(name)
-    parsed = _parse_parts(arguments, training=TrainConfig, hyperparameters=kind.Config)
+    parsed = _parse_parts(arguments, training=TrainConfig(), hyperparameters=default_config(name))
     choice, training = parsed.choice, parsed.training
     if choice.dataset is None:
         raise InvalidValueError(
@@ -140,7 +143,7 @@ def _offline_trainer(
     with world:
         agent = kind(hyperparameters, world.spec)
     name = label(choice.dataset)
-    folder = choice.out or Path("runs") / "train" / f"{name}-{agent.name}-s{training.seed}"
+    folder = choice.out or Path("runs") / "train" / f"{name}-{choice.agent}-s{training.seed}"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return Trainer(agent, dataset, training, folder, device, dataset_name=name)
@@ -181,7 +184,7 @@ def _train_online(name: str, arguments: list[str]) -> int:
     from harness.layouts import label
     from harness.warmup import prepare_engine
 
-    parsed = _parse_parts(arguments, run=OnlineRun, training=OnlineConfig, hyperparameters=PpoConfig)
+    parsed = _parse_parts(arguments, run=OnlineRun(), training=OnlineConfig(), hyperparameters=PpoConfig())
     _check_online(name, parsed.choice)
     _check_numbers(parsed.run, parsed.training, parsed.hyperparameters)
     choice, scenario = parsed.choice, scenarios.find(parsed.choice.map)
@@ -251,6 +254,7 @@ class _Keeper:
             "trainer": "ppo",
             "seed": self._run.seed,
             "steps": trainer.steps,
+            "total_steps": self._run.steps,  # the learning rate falls over these
             **dataclasses.asdict(trainer.config),
         }
         save_checkpoint(path, trainer.agent, trainer.params, provenance)
