@@ -25,6 +25,7 @@ from agents.registry import default_config, load_class
 from env_adapters.api import TeamSpec
 from env_adapters.errors import CorruptFileError, HarnessError, MismatchError, UnknownNameError
 from env_adapters.files import write_atomic, writing
+from env_adapters.layouts import observation_layout
 
 FORMAT: Final = "marl-harness-agent/1"
 """Identifies the files and their version."""
@@ -148,6 +149,8 @@ def check_fits(checkpoint: Checkpoint, spec: TeamSpec) -> None:
     made_for = checkpoint.agent.spec
     for field in ("scenario", "layout", "n_agents", "observation_size", "action_kind", "action_size"):
         ours, theirs = getattr(spec, field), getattr(made_for, field)
+        if field == "layout":
+            ours, theirs = observation_layout(ours), observation_layout(theirs)
         if ours != theirs:
             raise MismatchError(
                 f"checkpoint {checkpoint.path} was trained for {field} '{theirs}', this run has '{ours}'; "

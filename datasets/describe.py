@@ -1,6 +1,6 @@
-"""What is in a dataset: returns, lengths, actions, coverage, and a check of masks and terminal flags.
+"""What is in a dataset: returns, lengths, actions, coverage, and a check of masks, terminal flags and features.
 
-Everything is recomputed from the arrays in one pass, episode by episode; the card is only quoted.
+Everything is recomputed from the arrays in one pass, some thousand transitions at a time; the card is only quoted.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from datasets.card import DatasetCard, ReturnStatistics
-from datasets.schema import Array, Dataset, StoredEpisode
+from datasets.schema import Array, Dataset
 from env_adapters.api import BoolArray, DoubleArray, IntArray
 
 N_BINS = 10
 """Bars of each histogram, at most; never more than there are distinct values."""
 MAX_LISTED = 5
 """Offending rows that are listed; the rest is only counted."""
+_BLOCK = 10_000
+"""Transitions that are looked at together, rounded to whole episodes."""
+_DIGEST_BYTES = 16
+"""A collision is out of the question."""
 
 
 class Histogram(NamedTuple):
@@ -62,6 +66,10 @@ class Description:
 
     card: DatasetCard
     returns: ReturnStatistics
+    episode_returns: DoubleArray
+    """[E]"""
+    episode_lengths: IntArray
+    """[E], steps"""
     return_histogram: Histogram
     length_histogram: Histogram
     win_rate: float | None
@@ -76,6 +84,12 @@ class Description:
     terminal_problems: tuple[TerminalProblem, ...]
     n_duplicates: int
     duplicates: tuple[Duplicate, ...]
+    n_duplicate_transitions: int
+    """Transitions that repeat an earlier one bit for bit: observations, state, actions, reward and next observations."""
+    n_not_finite: int
+    """Numbers among observations, states and rewards that are infinite or not a number."""
+    constant_features: tuple[int, ...]
+    """Observation features that have one value at every moment, for all agents."""
     state_coverage: float
     """Joint SACo as OG-MARL publishes it: distinct (state, joint action) pairs / transitions."""
     observation_coverage: float
@@ -88,57 +102,142 @@ class Description:
 
     @property
     def is_sound(self) -> bool:
-        """Whether every action is legal and every episode ends as it should."""
-        return not self.n_illegal and not self.n_terminal_problems
+        """Whether every action is legal, every episode ends as it should, and all numbers are finite."""
+        return not (self.n_illegal or self.n_terminal_problems or self.n_not_finite)
+
+
+class _Block(NamedTuple):
+    """Whole episodes `first_episode` to `stop_episode` of a dataset."""
+
+    first_episode: int
+    stop_episode: int
+    first: int
+    """Its first transition; its first moment is that plus `first_episode`."""
+    stop: int
+
+    @property
+    def moments(self) -> slice:
+        """Its moments in the dataset."""
+        return slice(self.first + self.first_episode, self.stop + self.stop_episode)
+
+
+def _blocks(dataset: Dataset) -> Iterator[_Block]:
+    offsets, start = dataset.episode_offsets, 0
+    while start < dataset.n_episodes:
+        wanted = int(np.searchsorted(offsets, offsets[start] + _BLOCK, side="right")) - 1
+        stop = max(start + 1, wanted)
+        yield _Block(start, stop, int(offsets[start]), int(offsets[stop]))
+        start = stop
 
 
 @dataclass
 class _Findings:
-    """What one pass over the episodes adds up."""
+    """What one pass over the blocks adds up."""
 
-    action_size: int
+    dataset: Dataset
     action_sums: DoubleArray = field(init=False)
-    illegal: list[IllegalAction] = field(default_factory=list)
+    lowest: Array = field(init=False)
+    highest: Array = field(init=False)
+    n_not_finite: int = 0
     n_illegal: int = 0
+    illegal: list[IllegalAction] = field(default_factory=list)
     terminal: list[TerminalProblem] = field(default_factory=list)
     originals: dict[bytes, int] = field(default_factory=dict)
     duplicates: list[Duplicate] = field(default_factory=list)
-    state_pairs: set[bytes] = field(default_factory=set)
-    observation_pairs: set[bytes] = field(default_factory=set)
+    state_pairs: bytearray = field(default_factory=bytearray)
+    observation_pairs: bytearray = field(default_factory=bytearray)
+    transitions: bytearray = field(default_factory=bytearray)
 
     def __post_init__(self) -> None:
-        self.action_sums = np.zeros(self.action_size)
+        card = self.dataset.card
+        self.action_sums = np.zeros(card.action_size)
+        self.lowest = np.full(card.observation_size, np.inf, np.float32)
+        self.highest = -self.lowest
 
-    def add(self, index: int, first: int, episode: StoredEpisode) -> None:
-        """Take in episode `index`, whose first transition is `first`."""
-        self.action_sums += _action_sums(episode.actions, self.action_size)
-        illegal = np.argwhere(~_legal(episode))
+    def add(self, block: _Block) -> None:
+        """Take in some episodes."""
+        data, steps = self.dataset, slice(block.first, block.stop)
+        lengths = np.diff(data.episode_offsets[block.first_episode : block.stop_episode + 1])
+        episodes = np.repeat(np.arange(block.first_episode, block.stop_episode), lengths)
+        rows = np.arange(block.first, block.stop) + episodes - block.moments.start
+        observations, states = data.observations[block.moments], data.states[block.moments]
+        actions, rewards = data.actions[steps], data.rewards[steps]
+        masks = None if data.available_actions is None else data.available_actions[block.moments][rows]
+        self.action_sums += _action_sums(actions, len(self.action_sums))
+        self._check_actions(block, episodes, actions, masks)
+        self._check_flags(block, episodes, lengths)
+        for values in (observations, states, rewards):
+            self.n_not_finite += int(np.count_nonzero(~np.isfinite(values)))
+        self.lowest = np.minimum(self.lowest, observations.min(axis=(0, 1)))
+        self.highest = np.maximum(self.highest, observations.max(axis=(0, 1)))
+        self._hash(block, rows, observations, states, actions, rewards)
+
+    def _check_actions(
+        self, block: _Block, episodes: IntArray, actions: Array, masks: BoolArray | None
+    ) -> None:
+        illegal = np.argwhere(~_legal(actions, masks))
         self.n_illegal += len(illegal)
-        for step, agent in illegal[: MAX_LISTED - len(self.illegal)].tolist():
-            action = episode.actions[step, agent].tolist()
-            self.illegal.append(IllegalAction(index, first + step, agent, action))
+        for row, agent in illegal[: MAX_LISTED - len(self.illegal)].tolist():
+            action = actions[row, agent].tolist()
+            self.illegal.append(IllegalAction(int(episodes[row]), block.first + row, agent, action))
+
+    def _check_flags(self, block: _Block, episodes: IntArray, lengths: IntArray) -> None:
+        terminated = self.dataset.terminated[block.first : block.stop]
+        truncated = self.dataset.truncated[block.first : block.stop]
+        last = np.zeros(len(terminated), np.bool_)
+        last[np.cumsum(lengths) - 1] = True
+        ended = terminated | truncated
+        problems = {
+            "flagged as an end, but the episode goes on": ended & ~last,
+            "last transition is neither terminated nor truncated": last & ~ended,
+            "last transition is both terminated and truncated": last & terminated & truncated,
+        }
+        found = [(row, text) for text, wrong in problems.items() for row in np.flatnonzero(wrong).tolist()]
         self.terminal += [
-            TerminalProblem(index, first + step, text) for step, text in _terminal_problems(episode)
+            TerminalProblem(int(episodes[row]), block.first + row, text) for row, text in sorted(found)
         ]
-        original = self.originals.setdefault(_episode_hash(episode), index)
-        if original != index:
-            self.duplicates.append(Duplicate(index, original))
-        self.state_pairs.update(_pair_hashes(episode.states[:-1], episode.actions))
-        self.observation_pairs.update(_pair_hashes(episode.observations[:-1], episode.actions))
+
+    def _hash(
+        self,
+        block: _Block,
+        rows: IntArray,
+        observations: Array,
+        states: Array,
+        actions: Array,
+        rewards: Array,
+    ) -> None:
+        """Digests of pairs, transitions and episodes."""
+        seen, world, chosen, paid = (_digests(a) for a in (observations, states, actions, rewards))
+        for step, row in enumerate(rows.tolist()):
+            self.state_pairs += _digest(world[row] + chosen[step])
+            self.observation_pairs += _digest(seen[row] + chosen[step])
+            whole = seen[row] + world[row] + chosen[step] + paid[step] + seen[row + 1]
+            self.transitions += _digest(whole)
+        offsets = self.dataset.episode_offsets
+        for episode in range(block.first_episode, block.stop_episode):
+            first, stop = (int(offset) - block.first for offset in offsets[episode : episode + 2])
+            shift = episode - block.first_episode
+            moments = slice(first + shift, stop + shift + 1)
+            parts = (*seen[moments], *world[moments], *chosen[first:stop], *paid[first:stop])
+            original = self.originals.setdefault(_digest(b"".join(parts)), episode)
+            if original != episode:
+                self.duplicates.append(Duplicate(episode, original))
 
 
 def describe(dataset: Dataset) -> Description:
-    """Read a dataset once and report what is in it; memory grows by some 200 bytes per transition."""
-    found = _Findings(dataset.card.action_size)
-    for index in range(dataset.n_episodes):
-        found.add(index, int(dataset.episode_offsets[index]), dataset.episode(index))
-    returns = dataset.episode_returns()
+    """Read a dataset once and report what is in it; memory grows by some 100 bytes per transition."""
+    found = _Findings(dataset)
+    for block in _blocks(dataset):
+        found.add(block)
+    returns, lengths = dataset.episode_returns(), np.diff(dataset.episode_offsets)
     n_actions = dataset.n_transitions * dataset.card.n_agents
     return Description(
         card=dataset.card,
         returns=ReturnStatistics.of(returns),
+        episode_returns=returns,
+        episode_lengths=lengths,
         return_histogram=_histogram(returns),
-        length_histogram=_histogram(np.diff(dataset.episode_offsets)),
+        length_histogram=_histogram(lengths),
         win_rate=float(np.mean(dataset.won)) if np.all(dataset.won >= 0) else None,
         action_usage=found.action_sums / n_actions,
         n_actions=n_actions,
@@ -148,13 +247,17 @@ def describe(dataset: Dataset) -> Description:
         terminal_problems=tuple(found.terminal[:MAX_LISTED]),
         n_duplicates=len(found.duplicates),
         duplicates=tuple(found.duplicates[:MAX_LISTED]),
-        state_coverage=len(found.state_pairs) / dataset.n_transitions,
-        observation_coverage=len(found.observation_pairs) / dataset.n_transitions,
+        n_duplicate_transitions=dataset.n_transitions - _n_distinct(found.transitions),
+        n_not_finite=found.n_not_finite,
+        constant_features=tuple(np.flatnonzero(found.lowest == found.highest).tolist()),
+        state_coverage=_n_distinct(found.state_pairs) / dataset.n_transitions,
+        observation_coverage=_n_distinct(found.observation_pairs) / dataset.n_transitions,
     )
 
 
 def _histogram(values: npt.NDArray[np.float64] | IntArray) -> Histogram:
-    counts, edges = np.histogram(values, bins=min(N_BINS, len(np.unique(values))))
+    n_distinct = len(np.unique(np.round(values, 6)))  # equal returns differ by rounding
+    counts, edges = np.histogram(values, bins=min(N_BINS, n_distinct))
     return Histogram(edges, counts)
 
 
@@ -165,122 +268,29 @@ def _action_sums(actions: Array, action_size: int) -> DoubleArray:
     return np.bincount(actions.ravel(), minlength=action_size).astype(np.float64)
 
 
-def _legal(episode: StoredEpisode) -> BoolArray:
-    """[L, N]: whether the action was available (discrete) or within [-1, 1] (continuous)."""
-    actions = episode.actions
+def _legal(actions: Array, masks: BoolArray | None) -> BoolArray:
+    """[T, N]: whether the action was available (discrete) or within [-1, 1] (continuous)."""
     if actions.dtype.kind == "f":
         return np.asarray((np.abs(actions) <= 1.0).all(axis=2))
-    if episode.available_actions is None:
+    if masks is None:
         return np.ones(actions.shape, dtype=np.bool_)
-    chosen = actions[..., None].astype(np.int64)
-    return np.asarray(np.take_along_axis(episode.available_actions[:-1], chosen, axis=2)[..., 0])
+    return np.asarray(np.take_along_axis(masks, actions[..., None].astype(np.int64), axis=2)[..., 0])
 
 
-def _terminal_problems(episode: StoredEpisode) -> Iterator[tuple[int, str]]:
-    """Steps whose flags are wrong, with the reason."""
-    ended = episode.terminated | episode.truncated
-    for step in np.flatnonzero(ended[:-1]).tolist():
-        yield step, "flagged as an end, but the episode goes on"
-    last = episode.length - 1
-    if not ended[last]:
-        yield last, "last transition is neither terminated nor truncated"
-    if episode.terminated[last] and episode.truncated[last]:
-        yield last, "last transition is both terminated and truncated"
+def _digest(content: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 
-def _episode_hash(episode: StoredEpisode) -> bytes:
-    hasher = hashlib.blake2b(digest_size=16)
-    for array in (episode.observations, episode.states, episode.actions, episode.rewards):
-        hasher.update(np.ascontiguousarray(array).tobytes())
-    return hasher.digest()
+def _digests(rows: Array) -> list[bytes]:
+    """Of the bytes of each row; short rows are their own digest."""
+    content = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
+    size = len(content) // len(rows)
+    pieces = [content[start : start + size] for start in range(0, len(content), size)]
+    return [bytes(piece) if size <= _DIGEST_BYTES else _digest(piece) for piece in pieces]
 
 
-def _pair_hashes(situations: Array, actions: Array) -> Iterator[bytes]:
-    """128-bit digests of each row's (situation, joint action) bytes; a collision is out of the question."""
-    for situation, action in zip(situations, actions, strict=True):
-        yield hashlib.blake2b(situation.tobytes() + action.tobytes(), digest_size=16).digest()
-
-
-def format_description(description: Description) -> str:
-    """The description as plain text of several lines, at most about 100 columns wide."""
-    sections = [
-        _format_card(description.card),
-        _format_returns(description),
-        _format_histogram("episode returns", description.return_histogram),
-        _format_histogram("episode lengths (steps)", description.length_histogram),
-        _format_actions(description),
-        _format_checks(description),
-    ]
-    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in sections)
-
-
-def _format_card(card: DatasetCard) -> list[str]:
-    lines = [
-        f"{card.scenario}  layout {card.layout}  engine {card.engine}",
-        f"{card.n_transitions} transitions in {card.n_episodes} episodes, seed {card.seed}",
-        f"{card.n_agents} agents, observation {card.observation_size}, state {card.state_size}, "
-        f"{card.action_kind} actions {card.action_size}"
-        + ("" if card.has_available_actions else ", no masks"),
-    ]
-    for behaviour, share in zip(card.behaviours, card.shares, strict=True):
-        lines.append(
-            f"behaviour {behaviour.name}: {share:.1%} of episodes, {behaviour.act_mode}, "
-            f"weights {behaviour.weights_hash}"
-        )
-    lines += [f"source {card.source}"] if card.source else []
-    lines += [f"note: {note}" for note in card.notes]
-    return [*lines, f"sha256 {card.sha256}, written by version {card.created_with}"]
-
-
-def _format_returns(description: Description) -> list[str]:
-    returns = description.returns
-    lines = [
-        f"return {returns.mean:.3f} ± {returns.std:.3f} (std)",
-        f"  min {returns.min:.3f}  quartiles {returns.lower_quartile:.3f} {returns.median:.3f} "
-        f"{returns.upper_quartile:.3f}  max {returns.max:.3f}",
-    ]
-    if description.win_rate is not None:
-        lines.append(f"win rate {description.win_rate:.1%}")
-    return lines
-
-
-def _format_histogram(title: str, histogram: Histogram) -> list[str]:
-    lines = [title]
-    largest = int(histogram.counts.max())
-    for low, high, count in zip(histogram.edges, histogram.edges[1:], histogram.counts, strict=False):
-        lines.append(f"  {low:9.2f} to {high:9.2f} {count:8d} {_bar(count / largest)}")
-    return lines
-
-
-def _bar(share: float) -> str:
-    """Up to 40 characters; anything above zero shows at least one."""
-    return "#" * (max(1, round(40 * share)) if share > 0 else 0)
-
-
-def _format_actions(description: Description) -> list[str]:
-    continuous = description.card.action_kind == "continuous"
-    title = "mean magnitude of each action component" if continuous else "share of each action"
-    usage = description.action_usage
-    return [
-        title,
-        *(f"  {index:4d} {share:7.4f} {_bar(share)}" for index, share in enumerate(usage.tolist())),
-    ]
-
-
-def _format_checks(description: Description) -> list[str]:
-    lines = [f"legal actions {description.legal_share:.4%} ({description.n_illegal} illegal)"]
-    for illegal in description.illegal:
-        lines.append(
-            f"  transition {illegal.transition} (episode {illegal.episode}), agent {illegal.agent}: action {illegal.action}"
-        )
-    lines.append(f"terminal flags: {description.n_terminal_problems} problems")
-    for found in description.terminal_problems:
-        lines.append(f"  transition {found.transition} (episode {found.episode}): {found.problem}")
-    lines.append(f"duplicate episodes: {description.n_duplicates}")
-    for duplicate in description.duplicates:
-        lines.append(f"  episode {duplicate.episode} repeats episode {duplicate.original}")
-    lines.append(
-        f"coverage (distinct pairs / transitions): state-action {description.state_coverage:.4f}, "
-        f"observation-action {description.observation_coverage:.4f}"
-    )
-    return lines
+def _n_distinct(digests: bytearray) -> int:
+    """How many of the digests, one after the other, differ from all before."""
+    halves = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
+    ordered = halves[np.lexsort((halves[:, 1], halves[:, 0]))]
+    return 1 + int(np.count_nonzero((ordered[1:] != ordered[:-1]).any(axis=1)))

@@ -30,6 +30,7 @@ import numpy.typing as npt
 from datasets.card import BehaviourRecord, DatasetCard, ReturnStatistics
 from env_adapters.api import ActionArray, BoolArray, DoubleArray, FloatArray, IntArray, TeamSpec
 from env_adapters.errors import MismatchError
+from env_adapters.layouts import observation_layout
 
 __all__ = [
     "BehaviourRecord",
@@ -236,7 +237,8 @@ class Dataset:
     def check_matches(self, spec: TeamSpec) -> None:
         """Make sure that agents of this world can learn from this dataset.
 
-        The engine may differ: learning from the real game and playing in the embedded one is legitimate.
+        The engine may differ: learning from the real game and playing in the embedded one is legitimate. So may states
+        (see `observation_layout`) if the specification has their size, because nobody acts on them.
 
         Raises:
             MismatchError: scenario, layout or a size differs; the message names both sides.
@@ -252,7 +254,10 @@ class Dataset:
         )
         for key in keys:
             stored, wanted = getattr(self.card, key), getattr(spec, key)
-            if stored != wanted:
+            alike = stored == wanted
+            if key == "layout":
+                alike = observation_layout(stored) == observation_layout(wanted)
+            if not alike:
                 raise MismatchError(
                     f"dataset of {self.card.scenario} has {key} {stored}, but {spec.scenario} needs {key} {wanted}; "
                     "use a dataset collected in this scenario"

@@ -10,7 +10,8 @@ import pytest
 from walking import CONTINUOUS, SPEC, team, walks
 
 from datasets.collect import collect
-from datasets.describe import MAX_LISTED, describe, format_description
+from datasets.describe import MAX_LISTED, describe
+from datasets.describe_text import format_description
 from datasets.formats.native import NativeWriter, open_dataset
 from datasets.schema import BehaviourRecord, Dataset
 from env_adapters.rollout import Episode

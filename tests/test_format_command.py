@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from test_format_folders import madiff, omar
 from test_format_folders import save as save_folder
 from test_format_hdf5 import cfcql, omiga
 from test_format_hdf5 import save as save_hdf5
+from test_format_pickles import episode, save_torch
+from test_format_tfrecord import cut, played
+from test_format_tfrecord import save as save_tfrecord
 
 from datasets import convert as convert_module
 from datasets.formats.detect import recognise
@@ -66,10 +70,28 @@ def test_options_that_make_no_sense(tmp_path: Path, path: Path) -> None:
         run(["datasets", "convert", str(path), "--out", str(tmp_path / "o.h5")])
 
 
-@pytest.mark.parametrize("limit", [100, 20_000])
-def test_a_full_disk_leaves_nothing(tmp_path: Path, limit: int) -> None:
+def pickles(folder: Path) -> Path:
+    save_torch(folder / "0.pkl", episode(30))
+    return folder
+
+
+SOURCES: dict[str, Callable[[Path], Path]] = {
+    "pymarl": lambda folder: save_hdf5(folder / "5m_vs_6m_medium.h5", cfcql()),
+    "omiga": lambda folder: save_hdf5(folder / "Hopper-v2-3x1-expert.hdf5", omiga()),
+    "omiga-smac": lambda folder: pickles(folder / "5m_vs_6m" / "good"),
+    "og-marl-tfrecord": lambda folder: save_tfrecord(
+        folder / "3m" / "Good", [window for seed in range(9) for window in cut(played(60, True, seed))]
+    ),
+    "madiff": lambda folder: save_folder(folder / "3m" / "Good", madiff()),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("limit", [100, 4_000])
+def test_a_full_disk_leaves_nothing(tmp_path: Path, kind: str, limit: int) -> None:
     resource = pytest.importorskip("resource")
-    source = save_hdf5(tmp_path / "5m_vs_6m_medium.h5", cfcql())
+    source = SOURCES[kind](tmp_path)
+    assert recognise(source) == kind
     (tmp_path / "out").mkdir()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))

@@ -112,6 +112,7 @@ def test_omar_episodes_are_cut_where_rows_do_not_go_on(
     arrays = omar(dones)
     dataset = read(save(tmp_path / "simple_spread" / "expert" / "seed_0_data", arrays), tmp_path)
     assert (dataset.card.scenario, dataset.card.layout) == ("simple_spread", "omar-folder-data")
+    assert dataset.card.source == "omar/mpe/simple_spread/Expert"
     assert np.diff(dataset.episode_offsets).tolist() == [25] * 4
     batch = dataset.transitions(np.arange(100))
     for agent in range(3):

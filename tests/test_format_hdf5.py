@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from agents.checkpoints import check_fits, load_checkpoint
 from datasets.convert import convert
 from datasets.formats import pymarl, streams
 from datasets.formats.native import open_dataset
@@ -85,6 +89,7 @@ def test_omiga_robots(
     card = dataset.card
     assert (card.scenario, card.layout) == ("3hopper-v1", "mamujoco-omiga-v2+standardised_state")
     assert card.behaviours[0].name == "medium-replay"
+    assert card.source == "omiga/mamujoco/3hopper/Medium-Replay"
     assert (card.observation_size, card.state_size, card.action_size) == (14, 14, 1)
     assert np.diff(dataset.episode_offsets).tolist() == [1000, 40, 1000, 2]
     first = 0
@@ -99,11 +104,41 @@ def test_omiga_robots(
         first += rows
 
 
-def test_omiga_data_do_not_pass_for_the_simulators_layout(tmp_path: Path) -> None:
+def test_omigas_observations_are_the_simulators_but_its_states_are_not(tmp_path: Path) -> None:
     pytest.importorskip("mujoco")
     dataset = read(save(tmp_path / "Hopper-v2-3x1-expert.hdf5", omiga()), tmp_path)
-    with scenarios.make_vector("3hopper", 1) as env, pytest.raises(MismatchError, match="layout"):
+    with scenarios.make_vector("3hopper", 1) as env, pytest.raises(MismatchError, match="state_size 14"):
         dataset.check_matches(env.spec)
+    dataset.check_matches(dataclasses.replace(env.spec, state_size=14))
+    for layout in ("mamujoco-gymnasium-v4", "mamujoco-omiga-v2+other_option"):
+        with pytest.raises(
+            MismatchError, match=rf"layout mamujoco-omiga-v2\+standardised_state, .* {layout[:9]}"
+        ):
+            dataset.check_matches(dataclasses.replace(env.spec, state_size=14, layout=layout))
+
+
+def test_omigas_robots_can_be_trained_on_and_played(tmp_path: Path) -> None:
+    pytest.importorskip("mujoco")
+    read(save(tmp_path / "Hopper-v2-3x1-expert.hdf5", omiga()), tmp_path)
+
+    def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "harness", *arguments], cwd=tmp_path, capture_output=True, text=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        )  # fmt: skip
+
+    trained = harness("train", "--agent", "vgm2p", "--dataset", "out.h5", "--out", "run",
+                      "--steps", "2", "--batch-size", "4", "--hidden", "8")  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    checkpoint = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors")
+    assert (checkpoint.agent.spec.layout, checkpoint.agent.spec.state_size) == ("mamujoco-omiga-v2", 14)
+    with scenarios.make_vector("3hopper", 1) as env:
+        check_fits(checkpoint, env.spec)
+    command = trained.stdout.split("next: harness ")[1].split()
+    played = harness(*command, "--episodes", "1")
+    assert played.returncode == 0, played.stderr
+    refused = harness("train", "--agent", "vgm2p", "--dataset", "out.h5", "--layout", "mamujoco-gymnasium-v4")
+    assert refused.returncode != 0 and "mamujoco-omiga-v2+standardised_state" in refused.stderr
 
 
 @pytest.mark.parametrize("block_bytes", [1 << 25, 1])
@@ -113,6 +148,7 @@ def test_cfcql(tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
     dataset = read(save(tmp_path / "5m_vs_6m_medium_replay.h5", arrays), tmp_path)
     assert (dataset.card.scenario, dataset.card.layout) == ("5m_vs_6m-v1", "smac-v1")
     assert dataset.card.behaviours[0].name == "medium_replay"
+    assert dataset.card.source == "cfcql/smac_v1/5m_vs_6m/Medium-Replay"
     with scenarios.make_vector("5m_vs_6m", 1) as env:
         dataset.check_matches(env.spec)
     assert np.diff(dataset.episode_offsets).tolist() == [4, 70, 1, 69]
@@ -134,6 +170,7 @@ def test_pymarl_data_of_unknown_makers_get_a_layout_of_their_own(tmp_path: Path)
     del arrays["probs"]
     path = save(tmp_path / "5m_vs_6m.h5", arrays)
     assert read(path, tmp_path).card.layout == "pymarl-smac_v1-data"
+    assert read(path, tmp_path).card.source == ""
     assert read(path, tmp_path, layout="smac-v1").card.layout == "smac-v1"
     odd = dataclasses.asdict(read(path, tmp_path, map="other").card)
     assert (odd["scenario"], odd["layout"]) == ("other", "pymarl-pymarl-data")

@@ -73,16 +73,17 @@ def robot(limits: tuple[int, ...], n_agents: int = 3, size: int = 14) -> dict[st
     }
 
 
-@pytest.mark.parametrize("version", [1.0, 1.1, 1.2])
-def test_a_vault_of_flashbax_is_read_exactly(tmp_path: Path, version: float) -> None:
+@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2"])
+def test_a_vault_of_flashbax_is_read_exactly(tmp_path: Path, version: str) -> None:
     vault = tmp_path / "og_marl" / "smac_v1" / "3m.vlt" / "Good"
-    shutil.copytree(GOLDEN, vault)
+    recorded = GOLDEN if version == "1.2" else GOLDEN.parents[3] / f"flashbax-{version}" / "3m.vlt" / "Good"
+    shutil.copytree(recorded, vault)
     metadata = json.loads((vault / "metadata.json").read_text())
-    assert metadata["version"] == 1.2
-    (vault / "metadata.json").write_text(json.dumps(metadata | {"version": version}))
+    assert metadata["version"] == float(version)
     conversion = convert(vault, tmp_path / "out.h5")
     assert conversion.notes == ("4 rows outside whole episodes were left out",)
     dataset, rows = open_dataset(tmp_path / "out.h5"), vault_formulas.rows()
+    assert dataset.card.source == conversion.card.source == "og-marl/smac_v1/3m/Good"
     assert (dataset.card.scenario, dataset.card.layout) == ("3m-v1", "smac-v1")
     assert np.diff(dataset.episode_offsets).tolist() == list(vault_formulas.LENGTHS)
     used = sum(vault_formulas.LENGTHS)
@@ -110,7 +111,7 @@ def test_the_layout_of_a_simulator_is_claimed_only_where_sizes_agree(tmp_path: P
     assert read(vault, tmp_path).card.layout == "og_marl-smac_v1-data"
     elsewhere = make_vault(tmp_path / "x" / "y" / "z.vlt" / "Good", one_stream())
     card = read(elsewhere, tmp_path, map="3m").card
-    assert (card.scenario, card.layout) == ("3m-v1", "x-y-data")
+    assert (card.scenario, card.layout, card.source) == ("3m-v1", "x-y-data", "")
     assert read(elsewhere, tmp_path, map="3m", layout="mine").card.layout == "mine"
 
 
@@ -187,6 +188,9 @@ def test_what_we_write_comes_back(
         )
         convert(tmp_path / f"{name}.h5", tmp_path / name, to="vault")
         back, was = read(tmp_path / name, tmp_path), open_dataset(tmp_path / f"{name}.h5")
+        assert back.card.source == ""
+        compressors = {array["metadata"]["compressor"]["id"] for array in stored_specs(tmp_path / name)}
+        assert compressors == {"gzip"}  # version 1.1 opens nothing else
         for key in ("scenario", "layout", "engine", "n_transitions", "returns"):
             assert getattr(back.card, key) == getattr(card, key)
         indices = np.arange(was.n_transitions)
@@ -202,6 +206,14 @@ def test_what_we_write_comes_back(
             np.testing.assert_array_equal(
                 getattr(back.transitions(indices), key), getattr(was.transitions(indices), key)
             )
+
+
+def stored_specs(vault: Path) -> list[dict[str, Any]]:
+    """How every array of a vault is stored, the index too."""
+    from datasets.formats.vault_store import INDEX, array_spec, leaves, read_metadata
+
+    names = [INDEX, *leaves(read_metadata(vault)["structure_shape"])]
+    return [tensorstore.open(array_spec(vault, name)).result().spec().to_json() for name in names]
 
 
 def spoiled(key: str, place: tuple[int, ...], value: float) -> dict[str, np.ndarray[Any, Any]]:

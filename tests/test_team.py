@@ -12,6 +12,7 @@ from agents import zoo
 from agents.bc import BcConfig
 from agents.checkpoints import initial, save_checkpoint
 from agents.vgm2p import Vgm2pConfig
+from datasets import recipes
 from datasets.formats.native import open_dataset
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec
@@ -94,6 +95,7 @@ def test_collect_plays_shipped_policies_or_files(
     shipped: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)  # a recipe of that quality would play instead
     shipped("3m--ppo-expert", "3m--ppo-medium", "3m--vgm2p")
     short = ["collect", "--map", "3m", "--transitions", "2", "--n-games", "1"]
     for options, name, agents in (

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from datasets.formats.omiga_smac import episode_files
 from datasets.formats.seal import is_sealed
 from datasets.formats.source import Reading, Source
 from env_adapters.errors import CorruptFileError, UnknownNameError
@@ -17,6 +18,8 @@ FORMATS = {
     "pymarl": "episodes of PyMARL as HDF5 (CFCQL, ICQ)",
     "madiff": "a folder of NumPy arrays with path lengths (MADiff, DoF)",
     "omar": "a folder of NumPy arrays per agent (OMAR)",
+    "omiga-smac": "a folder of OMIGA's StarCraft episodes, one pickle each",
+    "og-marl-tfrecord": "a folder of OG-MARL's old TFRecord files",
 }
 """Format -> what it is, in words."""
 _READERS = {
@@ -25,6 +28,8 @@ _READERS = {
     "pymarl": "datasets.formats.pymarl:open_pymarl",
     "madiff": "datasets.formats.folders:open_madiff",
     "omar": "datasets.formats.omar:open_omar",
+    "omiga-smac": "datasets.formats.omiga_smac:open_omiga_smac",
+    "og-marl-tfrecord": "datasets.formats.tfrecord:open_tfrecord",
 }
 
 
@@ -59,6 +64,10 @@ def _recognise_folder(path: Path) -> str:
         return "madiff"
     if (path / "obs_0.npy").is_file() or any(path.glob("seed_*_data/obs_0.npy")):
         return "omar"
+    if any(path.glob("*.tfrecord")):
+        return "og-marl-tfrecord"
+    if episode_files(path):
+        return "omiga-smac"
     raise UnknownNameError(f"{path} is no dataset folder of a known format ({', '.join(FORMATS)})")
 
 

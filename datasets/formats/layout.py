@@ -6,14 +6,15 @@ exactly that, and the sizes agree. Everything else has a name of its own, so tha
 
 from __future__ import annotations
 
+import re
 from typing import Literal, NamedTuple
 
 from env_adapters import scenarios
 from env_adapters.api import TeamSpec
 from env_adapters.errors import HarnessError
+from env_adapters.layouts import STANDARDISED_STATE
 
-OMIGA_MAMUJOCO = "mamujoco-omiga-v2+standardised_state"
-"""Observations as in the simulator's `mamujoco-omiga-v2`, but states are agent 0's observation, not the raw state."""
+OMIGA_MAMUJOCO = f"mamujoco-omiga-v2{STANDARDISED_STATE}"
 _SAME = {
     ("og_marl", "smac_v1"): "smac-v1",
     ("og_marl", "smac_v2"): "smacv2",
@@ -22,6 +23,8 @@ _SAME = {
 }
 """(source, environment) -> the layout of ours that it was recorded in, with upstream's default options."""
 _SOURCES = {"og-marl": "og_marl", "core": "og_marl"}
+_PUBLISHING = {"og-marl", "omiga", "cfcql", "omar", "alberdice"}
+"""Sources of which statistics are published."""
 _ENVIRONMENTS = {"smacv1": "smac_v1", "smac": "smac_v1", "smacv2": "smac_v2"}
 
 
@@ -33,6 +36,17 @@ class Sizes(NamedTuple):
     state_size: int
     action_kind: Literal["discrete", "continuous"]
     action_size: int
+
+
+def catalog_name(source: str, environment: str, scenario: str, quality: str) -> str:
+    """`SOURCE/ENVIRONMENT/SCENARIO/QUALITY` as the catalog lists datasets; empty for sources that publish nothing.
+
+    Qualities are written `Good`, `Medium-Replay`, however the source spells them.
+    """
+    source = _SOURCES.get(source, source).replace("_", "-")
+    words = [word.capitalize() for word in re.split("[-_]", quality) if word]
+    parts = (source, _ENVIRONMENTS.get(environment, environment), scenario, "-".join(words))
+    return "/".join(parts) if source in _PUBLISHING and all(parts) else ""
 
 
 def foreign_spec(

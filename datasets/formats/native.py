@@ -11,11 +11,13 @@ import difflib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
 
 from datasets.card import DatasetCard
+from datasets.formats import verified
 from datasets.formats.native_writer import CARD_KEY, NativeWriter, arrays_digest
 from datasets.formats.seal import Seal, read_seal
 from datasets.schema import Array, Column, Dataset, Rows, columns, row_counts
@@ -27,14 +29,16 @@ _BLOCK_BYTES = 1 << 22
 """Arrays are verified in blocks of about this many bytes."""
 
 
-def open_dataset(path: Path, verify: bool = True) -> Dataset:
+def open_dataset(path: Path, verify: bool | Literal["again"] = True, in_memory: bool = False) -> Dataset:
     """Open a dataset file without loading it.
 
     The file's size, its metadata and its card are checked in any case. Arrays are memory-mapped read-only.
 
     Args:
         path: a file that `NativeWriter` wrote.
-        verify: also read every array once and check its SHA-256 and its values; about a second per gigabyte.
+        verify: also read every array once and check its SHA-256 and its values; about a second per gigabyte. Large
+            files that were verified before and have not been written to since are taken at their word, unless `again`.
+        in_memory: load all arrays, for disks that are slow to read at random; they are as large as the file.
 
     Raises:
         UnknownNameError: there is no such file.
@@ -60,10 +64,29 @@ def open_dataset(path: Path, verify: bool = True) -> Dataset:
         raise CorruptFileError(f"{path}: the card belongs to other arrays; collect or fetch it anew")
     arrays = {key: _map(path, column, counts[column.rows], offsets[key]) for key, column in table.items()}
     _check_offsets(path, arrays["episode_offsets"], card)
+    if in_memory:
+        arrays = {key: _load(array) for key, array in arrays.items()}
     if verify:
-        for key, array in arrays.items():
-            _verify_array(path, key, array, digests[key], card)
+        _verify(path, arrays, seal, card, again=verify == "again")
     return Dataset(card, **arrays)
+
+
+def _load(mapped: Array) -> Array:
+    """A read-only copy."""
+    array = np.array(mapped)
+    array.flags.writeable = False
+    return array
+
+
+def _verify(path: Path, arrays: Mapping[str, Array], seal: Seal, card: DatasetCard, again: bool) -> None:
+    """Check all arrays, unless this very file was found sound before."""
+    before = verified.state(path, seal)
+    if not again and verified.was_verified(path, before, seal):
+        return
+    digests = {extent.key: extent.sha256 for extent in seal.extents}
+    for key, array in arrays.items():
+        _verify_array(path, key, array, digests[key], card)
+    verified.remember(path, before, seal)
 
 
 def _require_file(path: Path) -> None:

@@ -42,7 +42,10 @@ def open_omar(path: Path, reading: Reading) -> Source:
     for seed in opened:
         cuts = seed.cuts()
         parts.append(Part(f"{above.name}/{seed.folder.name}", partial(seed.episodes, cuts)))
-    return Source("omar", spec, tuple(parts))
+    scenario = reading.map or above.parent.name
+    environment = "mpe" if scenario.startswith("simple_") else "mamujoco"
+    name = layout.catalog_name("omar", environment, scenario, above.name)
+    return Source("omar", spec, tuple(parts), name=name)
 
 
 class _Seed:

@@ -54,7 +54,9 @@ def open_omiga(path: Path, reading: Reading) -> Source:
 
     stream = Stream(path, _KEYS, read, None)
     notes = (f"{cuts.n_left_out} rows outside whole episodes were left out",) if cuts.n_left_out else ()
-    return Source("omiga", spec, (Part(quality, lambda: stream.episodes(cuts.episodes)),), notes)
+    parts = (Part(quality, lambda: stream.episodes(cuts.episodes)),)
+    name = layout.catalog_name("omiga", "mamujoco", reading.map or scenario, quality)
+    return Source("omiga", spec, parts, notes, name if quality != scenario else "")
 
 
 def _name(path: Path) -> tuple[str, str]:

@@ -37,7 +37,8 @@ def open_pymarl(path: Path, reading: Reading) -> Source:
     scenario = reading.map or scenario
     environment = "smac_v1" if _is_smac(scenario) else "pymarl"
     spec = layout.foreign_spec(maker, environment, scenario, sizes, reading.layout)
-    return Source("pymarl", spec, (Part(quality, lambda: _episodes(arrays, sizes, reading)),))
+    name = layout.catalog_name(maker, environment, scenario, quality) if quality != path.stem else ""
+    return Source("pymarl", spec, (Part(quality, lambda: _episodes(arrays, sizes, reading)),), name=name)
 
 
 def _is_smac(scenario: str) -> bool:

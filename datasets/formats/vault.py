@@ -80,7 +80,21 @@ def open_vault(path: Path, reading: Reading) -> Source:
         )
         for index, found in enumerate(cuts)
     )
-    return Source("vault", spec, parts, (*why, *_notes(cuts)))
+    return Source("vault", spec, parts, (*why, *_notes(cuts)), _catalog_name(arrays, reading))
+
+
+def _catalog_name(arrays: VaultArrays, reading: Reading) -> str:
+    """What the path says, unless the vault was written here, from data of our own."""
+    if "sha256" in arrays.metadata:
+        return ""
+    scenario, environment, recorder = _above(arrays.folder)
+    return layout.catalog_name(recorder, environment, reading.map or scenario, arrays.folder.name)
+
+
+def _above(folder: Path) -> tuple[str, str, str]:
+    """Scenario, environment and source, which are the names of the folders above."""
+    above = [parent.name for parent in folder.resolve().parents][:3] + [""] * 3
+    return above[0].removesuffix(".vlt"), above[1], above[2]
 
 
 def _episodes(
@@ -152,9 +166,8 @@ def _n_actions(arrays: VaultArrays, n_agents: int) -> int:
 
 def _spec(arrays: VaultArrays, sizes: layout.Sizes, reading: Reading) -> TeamSpec:
     """The world, named by the vault itself where we wrote it, else by the folders SOURCE/ENVIRONMENT/NAME.vlt/QUALITY."""
-    above = [parent.name for parent in arrays.folder.resolve().parents][:3] + [""] * 3
     told = {key: arrays.metadata.get(key) for key in ("scenario", "layout", "engine")}
-    scenario, environment, recorder = above[0].removesuffix(".vlt"), above[1], above[2]
+    scenario, environment, recorder = _above(arrays.folder)
     if all(isinstance(text, str) and text.isprintable() and 0 < len(text) < 500 for text in told.values()):
         name = str(told["scenario"])
         spec = TeamSpec(

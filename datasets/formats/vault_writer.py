@@ -23,6 +23,8 @@ from env_adapters.errors import OutputError
 _LENGTH = 10_000_000_000_000
 """Rows that a vault's arrays claim to have."""
 _VERSION = 1.2
+_COMPRESSED: dict[str, Any] = {"metadata": {"compressor": {"id": "gzip", "level": 5}}}
+"""Of every array, the index too: version 1.1 of vaults opens nothing else."""
 _GROUP_ROWS = 20_000
 """Rows written together."""
 
@@ -65,12 +67,13 @@ def _write(package: Any, dataset: Dataset, folder: Path) -> None:
             first = int(dataset.episode_offsets[start])
             stores[name][:, first : first + len(rows)].write(rows[None]).result()
     _write_metadata(dataset, folder, stores)
-    index = package.open(array_spec(folder, INDEX), dtype="int32", shape=[1], create=True).result()
+    spec = array_spec(folder, INDEX) | _COMPRESSED
+    index = package.open(spec, dtype="int32", shape=[1], create=True).result()
     index.write(np.array([dataset.n_transitions], dtype=np.int32)).result()
 
 
 def _create(package: Any, folder: Path, name: str, rows: Array) -> Any:
-    spec = array_spec(folder, name) | {"metadata": {"compressor": {"id": "gzip", "level": 5}}}
+    spec = array_spec(folder, name) | _COMPRESSED
     shape = [1, _LENGTH, *rows.shape[1:]]
     return package.open(spec, dtype=rows.dtype.name, shape=shape, create=True).result()
 

@@ -120,6 +120,7 @@ def _offline_trainer(
     from datasets.cache import label, locate
     from datasets.formats.native import open_dataset
     from env_adapters import scenarios
+    from env_adapters.layouts import observation_layout
 
     assert choice.dataset is not None
     if choice.map is not None:
@@ -131,17 +132,21 @@ def _offline_trainer(
             f"dataset {choice.dataset} was recorded on {scenario.id}, not on --map {choice.map}; "
             "leave --map away or choose a dataset of that map"
         )
-    if choice.layout not in (None, dataset.card.layout):
+    layout = observation_layout(dataset.card.layout)
+    if choice.layout not in (None, dataset.card.layout, layout):
         raise MismatchError(
             f"dataset {choice.dataset} was recorded in layout '{dataset.card.layout}', not in --layout "
             f"'{choice.layout}'; leave --layout away or choose a dataset of that layout"
         )
     try:
-        world = scenarios.make_vector(scenario.name, 1, layout=dataset.card.layout)
+        world = scenarios.make_vector(scenario.name, 1, layout=layout)
     except UnknownNameError as error:
         raise UnknownNameError(f"dataset {choice.dataset}: {error}") from error
     with world:
-        agent = kind(hyperparameters, world.spec)
+        spec = world.spec
+    if layout != dataset.card.layout:  # other states, which are learned from, never acted on
+        spec = dataclasses.replace(spec, state_size=dataset.card.state_size)
+    agent = kind(hyperparameters, spec)
     name = label(choice.dataset)
     folder = choice.out or Path("runs") / "train" / f"{name}-{choice.agent}-s{training.seed}"
     with writing(folder):
