@@ -23,7 +23,7 @@ from env_adapters.errors import (
 from env_adapters.rollout import Episode
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     lengths=st.lists(st.integers(1, 7), min_size=1, max_size=6),
     seed=st.integers(0, 2**32),

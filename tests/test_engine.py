@@ -179,7 +179,7 @@ def check_bodies(before: np.ndarray, after: np.ndarray, pathable: np.ndarray) ->
     assert (gaps < 0.9).sum() <= 2 * len(x), "units do not keep off each other"
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**31),
     name=st.sampled_from(

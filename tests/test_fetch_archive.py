@@ -191,7 +191,7 @@ def test_a_full_disk(tmp_path: Path, fails_at: int) -> None:
             assert not disk.failed
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_one_line(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(packed(tmp_path / "a.zip", SOUND).read_bytes())

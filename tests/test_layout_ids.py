@@ -103,7 +103,7 @@ changes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(changes)
 def test_layouts_of_smacv2_lead_back_to_themselves_and_to_the_same_features(values: dict[str, Any]) -> None:
     assume(values.get("obs_starcraft", True) or values.get("obs_timestep_number", False))

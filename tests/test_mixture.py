@@ -85,7 +85,7 @@ def test_tiny_shares_can_be_ruled_out() -> None:
     assert found.shares[2] == 0.0 and not found.reached and sum(found.shares) == pytest.approx(1.0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(

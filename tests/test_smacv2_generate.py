@@ -214,7 +214,7 @@ def is_free(
     return True
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(spots, min_size=1, max_size=12), st.booleans())
 def test_each_unit_gets_the_nearest_free_candidate(units: list[tuple[int, int, int]], walls: bool) -> None:
     kinds = np.array([kind for kind, _, _ in units], dtype=np.int64)

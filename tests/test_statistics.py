@@ -170,7 +170,7 @@ def test_students_t_equals_scipy(df: float) -> None:
         assert student_t_tail(t, df) == pytest.approx(2 * scipy.stats.t.sf(abs(t), df), rel=1e-8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.floats(0.5, 0.999)
 )
@@ -212,7 +212,7 @@ def test_intervals_of_a_rate_cover_in_two_thousand_experiments_per_cell(n: int) 
     assert min(wilson.values()) >= 0.85 and wilson[0.0] == wilson[1.0] == 1.0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50), st.floats(0.5, 0.999))
 def test_the_interval_of_a_mean_equals_scipy(values: list[float], confidence: float) -> None:
     ours, std = mean_interval(values, confidence), np.std(values, ddof=1)

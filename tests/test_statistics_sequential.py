@@ -149,7 +149,7 @@ def test_the_ends_of_the_sequence_are_where_the_likelihood_ratio_crosses() -> No
             assert mixed - scipy.stats.binom.logpmf(hits, n, p) == pytest.approx(np.log(20.0), abs=1e-6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 60), st.integers(1, 2000), st.sampled_from([0.01, 0.05, 0.2]))
 def test_the_set_of_rates_is_one_interval_and_mirrors(n: int, best_at: int, alpha: float) -> None:
     lower, upper = proportion_sequence(np.arange(n + 1), n, alpha, best_at)
@@ -166,7 +166,7 @@ def test_looking_at_any_time_costs_width() -> None:
     assert precise_at(0.03) == 2560
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=300), st.integers(0, 300))
 def test_the_stopping_point_is_decided_by_what_came_before(outcomes: list[float], more: int) -> None:
     """Later episodes, and where somebody looked before, change nothing."""

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from env_adapters.errors import InvalidValueError
@@ -128,7 +128,6 @@ def test_probability_of_improvement_is_mann_whitneys_u(ours: list[int], theirs: 
 
 
 @given(st.integers(0, 400), st.integers(0, 400))
-@settings(deadline=None)
 def test_the_sign_test_equals_scipy(wins: int, losses: int) -> None:
     wanted = scipy.stats.binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
     assert sign_test(wins, losses) == pytest.approx(wanted, rel=1e-8)
@@ -141,7 +140,6 @@ def test_mid_p_counts_the_observed_split_half() -> None:
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.data())
-@settings(deadline=None)
 def test_fishers_test_equals_scipy(n: int, m: int, data: st.DataObject) -> None:
     a, b = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))
     wanted = scipy.stats.fisher_exact([[a, n - a], [b, m - b]]).pvalue

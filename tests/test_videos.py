@@ -105,7 +105,7 @@ def test_north_is_up() -> None:
     assert centre(picture, BLUE)[0] < centre(picture, ORANGE)[0] - 50
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(fraction=st.floats(0, 1), way=st.complex_numbers(max_magnitude=3))
 def test_units_move_linearly_between_steps(fraction: float, way: complex) -> None:
     start, end = (
@@ -209,7 +209,7 @@ def test_a_film_ends_with_its_outcome_for_a_second(
     assert max(rims[: -starcraft.FPS]) < 200
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 4))
 def test_drawing_only_the_busy_part_loses_nothing(seed: int, n: int) -> None:
     """The same picture comes out when the whole arena is drawn afresh."""
