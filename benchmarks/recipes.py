@@ -17,10 +17,6 @@ from env_adapters.errors import InvalidValueError
 from harness import made, recipes
 from harness.commands.bench import Report
 
-MEAN_TOLERANCE: Final = 0.1
-"""A mean return counts as met within this share of the published one."""
-STD_TOLERANCE: Final = 0.3
-"""The same of the standard deviation of the returns."""
 _QUICK_TRANSITIONS: Final = 2000
 _HEADERS: Final = (
     "recipe",
@@ -71,7 +67,9 @@ class Finding:
         """Mean and spread against the published ones: `ok`, or which of them misses by how much."""
         if self.published_mean is None or self.published_std is None:
             return "no reference"
-        return verdict(self.made.return_mean, self.made.return_std, self.published_mean, self.published_std)
+        return made.verdict(
+            self.made.return_mean, self.made.return_std, self.published_mean, self.published_std
+        )
 
     def row(self) -> dict[str, Any]:
         """All of it as JSON values."""
@@ -92,17 +90,6 @@ class Finding:
         )
 
 
-def verdict(mean: float, std: float, wanted_mean: float, wanted_std: float) -> str:
-    """`ok` where the mean return and its standard deviation lie within the tolerances, else what is off."""
-    pairs = (("mean", mean, wanted_mean, MEAN_TOLERANCE), ("std", std, wanted_std, STD_TOLERANCE))
-    off = [
-        f"{name} {(value - wanted) / abs(wanted):+.0%}" if wanted else f"{name} {value:.2f} instead of 0"
-        for name, value, wanted, tolerance in pairs
-        if not abs(value - wanted) <= tolerance * abs(wanted)
-    ]
-    return ", ".join(off) or "ok"
-
-
 def _spread(mean: float | None, std: float | None) -> str:
     return "-" if mean is None or std is None else f"{mean:.2f} ± {std:.2f}"
 
@@ -120,8 +107,8 @@ def run(config: Config, say: Callable[[str], None]) -> Report:
         if config.record:
             made.record(recipe.name, findings[-1].made)
     notes = [
-        f"ok: mean return within {MEAN_TOLERANCE:.0%} of the published one, standard deviation within {STD_TOLERANCE:.0%}",
-        "coverage: distinct (state, joint action) pairs / transitions; it falls with the size of a dataset",
+        f"ok: mean return within {made.MEAN_TOLERANCE:.0%} of the published one, standard deviation within {made.STD_TOLERANCE:.0%}",
+        "coverage: distinct (state, joint action) pairs / transitions",
     ]
     rows = [finding.row() for finding in findings]
     return Report("recipes", config.quick, _HEADERS, [finding.cells() for finding in findings], rows, notes)
@@ -147,7 +134,7 @@ def _measure(recipe: Recipe, config: Config, say: Callable[[str], None]) -> Find
     return Finding(
         recipe=recipe.name,
         mirrors=recipe.mirrors,
-        made=made.Made.of(card, transitions, coverage),
+        made=made.Made.of(recipe, card, transitions, coverage),
         duration_s=duration_s,
         published_mean=None if row is None else row.return_mean,
         published_std=None if row is None else row.return_std,

@@ -171,7 +171,7 @@ def _check_space(target: Path, wanted: int) -> None:
     with writing(target):
         free = shutil.disk_usage(existing).free
     if wanted > free:
-        raise OutputError(f"unpacking needs {wanted / 1e9:.2f} GB, {existing} has {free / 1e9:.2f} GB free")
+        raise OutputError(f"unpacking needs {wanted / 1e6:.1f} MB, {existing} has {free / 1e6:.1f} MB free")
 
 
 def _extract(opened: zipfile.ZipFile, archive: Path, member: zipfile.ZipInfo, path: Path) -> None:

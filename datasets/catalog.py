@@ -11,7 +11,6 @@ import json
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -109,8 +108,16 @@ def find(name: str) -> CatalogEntry:
     """The entry of this name; case, and `_` for `-`, do not matter.
 
     Raises:
-        UnknownNameError: there is none; the message lists the nearest names.
+        UnknownNameError: there is none; the message lists the nearest names, or says how a recipe's is made.
     """
+    if name.startswith(RECIPE):
+        from datasets import recipes
+
+        recipe = recipes.find(name.removeprefix(RECIPE))
+        raise UnknownNameError(
+            f"dataset {name} is made here, not fetched: harness collect --map {recipe.map} --quality {recipe.quality}; "
+            "afterwards give its file"
+        )
     entry = _by_key().get(_key(name))
     if entry is None:
         raise unknown_name("dataset", name, _all(), "harness datasets ls")
@@ -128,17 +135,17 @@ def entries(pattern: str | None = None) -> list[CatalogEntry]:
 
 
 def is_name(reference: str) -> bool:
-    """Whether a text can only be meant as a name of the catalog: it begins with one of the sources and a slash."""
-    sources = {_key(entry.source) for entry in _all().values()}
+    """Whether a text can only be meant as a name: it begins with one of the sources, or `recipe`, and a slash."""
+    sources = {_key(entry.source) for entry in _all().values()} | {"recipe"}
     return "/" in reference and _key(reference.split("/")[0]) in sources
 
 
 def published(source: str) -> CatalogEntry | None:
     """The entry that a card's `source` names, or that its recipe imitates (`mirrors`); None where there is none."""
     if source.startswith(RECIPE):
-        try:
-            recipe = import_module("datasets.recipes").find(source.removeprefix(RECIPE))
-        except (ModuleNotFoundError, UnknownNameError):
-            return None
-        return published(str(recipe.mirrors)) if recipe.mirrors else None
+        from datasets import recipes
+
+        name = source.removeprefix(RECIPE)
+        mirrors = recipes.find(name).mirrors if name in recipes.names() else ""
+        return published(mirrors) if mirrors else None
     return _by_key().get(_key(source))

@@ -21,6 +21,12 @@ _SIZE_INCHES = (11.0, 7.2)
 _DOTS_PER_INCH = 130
 
 
+def check_picture(path: Path) -> None:
+    """Raise InvalidValueError unless the name ends with `.png`."""
+    if path.suffix.lower() != ".png":
+        raise InvalidValueError(f"{path} is no name of a picture; end it with .png")
+
+
 def write_plot(found: Description, compared: Sequence[Compared], path: Path) -> None:
     """Write the picture.
 
@@ -34,8 +40,7 @@ def write_plot(found: Description, compared: Sequence[Compared], path: Path) -> 
         MissingExtraError: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    if path.suffix.lower() != ".png":
-        raise InvalidValueError(f"{path} is no name of a picture; end it with .png")
+    check_picture(path)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

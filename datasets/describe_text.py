@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datasets.card import DatasetCard
+from datasets.catalog import RECIPE
 from datasets.describe import Description, Histogram
 from datasets.published import Compared
 
@@ -19,7 +20,7 @@ def format_description(description: Description, compared: Sequence[Compared] = 
     sections = [
         _format_card(description.card),
         _format_returns(description),
-        *([_format_published(compared)] if compared else []),
+        *([_format_published(compared, description.card.source)] if compared else []),
         _format_histogram("episode returns", description.return_histogram),
         _format_histogram("episode lengths (steps)", description.length_histogram),
         _format_actions(description),
@@ -113,7 +114,7 @@ def _listed(features: Sequence[int]) -> str:
     return f"{len(features)} ({shown}{', ...' if len(features) > _MAX_FEATURES else ''})"
 
 
-def _format_published(compared: Sequence[Compared]) -> list[str]:
+def _format_published(compared: Sequence[Compared], source: str) -> list[str]:
     lines = [f"  {'':22}{'here':>14}{'published':>14}{'difference':>14}"]
     for row in compared:
         cells = [
@@ -121,7 +122,9 @@ def _format_published(compared: Sequence[Compared]) -> list[str]:
             for value, sign in ((row.here, ""), (row.published, ""), (row.difference, "+"))
         ]
         lines.append(f"  {row.name:22}" + "".join(f"{cell:>14}" for cell in cells))
-    return ["beside what its makers publish", *lines]
+    is_ours = source.startswith(RECIPE)
+    title = "beside the public dataset that it is made after" if is_ours else "beside what its makers publish"
+    return [title, *lines]
 
 
 def description_values(description: Description, compared: Sequence[Compared] = ()) -> dict[str, Any]:

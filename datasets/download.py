@@ -249,7 +249,7 @@ class Download:
         free = shutil.disk_usage(self._part.parent).free
         if wanted is not None and wanted > free:
             raise OutputError(
-                f"the download needs {wanted / 1e9:.2f} GB more, {self._part.parent} has {free / 1e9:.2f} GB free; "
+                f"the download needs {wanted / 1e6:.1f} MB more, {self._part.parent} has {free / 1e6:.1f} MB free; "
                 "free the place or set HARNESS_DATASETS"
             )
 

@@ -7,11 +7,13 @@ those is above this room.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,6 +98,12 @@ class Recipe:
     def source(self) -> str:
         """What the card of a dataset made from it names as its source."""
         return f"recipe/{self.name}" if self.path.parent == FOLDER else f"recipe-file/{self.name}"
+
+    @property
+    def content_hash(self) -> str:
+        """sha256 of what decides the data, besides size and seed: scenario, layout and behaviours."""
+        content = [self.scenario, self.layout, *(asdict(behaviour) for behaviour in self.behaviours)]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def names(map_name: str | None = None, layout: str | None = None) -> list[str]:

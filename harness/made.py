@@ -16,12 +16,18 @@ if TYPE_CHECKING:
     from datasets.recipes import Recipe
 
 _FILE: Final = "made.json"
+MEAN_TOLERANCE: Final = 0.1
+"""A mean return counts as met within this share of the published one."""
+STD_TOLERANCE: Final = 0.3
+"""The same of the standard deviation of the returns."""
 
 
 @dataclass(frozen=True)
 class Made:
     """One dataset made by a recipe at its default size and seed."""
 
+    recipe_hash: str
+    """`Recipe.content_hash` when it was made."""
     engine: str
     transitions: int
     """Asked for."""
@@ -36,10 +42,11 @@ class Made:
     """Distinct (state, joint action) pairs / transitions."""
 
     @classmethod
-    def of(cls, card: DatasetCard, transitions: int, coverage: float) -> Made:
+    def of(cls, recipe: Recipe, card: DatasetCard, transitions: int, coverage: float) -> Made:
         """The record of a dataset."""
         returns = card.returns
         return cls(
+            recipe_hash=recipe.content_hash,
             engine=card.engine,
             transitions=transitions,
             seed=card.seed,
@@ -65,6 +72,17 @@ def aim(recipe: Recipe) -> str:
     """Return of the published dataset as `mean ± std`, or `-`."""
     row = published(recipe)
     return "-" if row is None else f"{row.return_mean:.2f} ± {row.return_std:.2f}"
+
+
+def verdict(mean: float, std: float, wanted_mean: float, wanted_std: float) -> str:
+    """`ok` where the mean return and its standard deviation lie within the tolerances, else what is off."""
+    pairs = (("mean", mean, wanted_mean, MEAN_TOLERANCE), ("std", std, wanted_std, STD_TOLERANCE))
+    off = [
+        f"{name} {(value - wanted) / abs(wanted):+.0%}" if wanted else f"{name} {value:.2f} instead of 0"
+        for name, value, wanted, tolerance in pairs
+        if not abs(value - wanted) <= tolerance * abs(wanted)
+    ]
+    return ", ".join(off) or "ok"
 
 
 def recorded(folder: Path | None = None) -> dict[str, Made]:
@@ -106,6 +124,8 @@ def comparison(recipe: Recipe, transitions: int, seed: int, card: DatasetCard) -
         return ""
     if found.sha256 == card.sha256:
         return " equals the recorded one"
+    if found.recipe_hash != recipe.content_hash:
+        return " (the recipe has changed since its dataset was recorded)"
     if found.engine != card.engine:
         return f" differs from the recorded one, which is of engine {found.engine}, this one of {card.engine}"
     return " differs from the recorded one: another CPU, torch build or package version"

@@ -15,6 +15,7 @@ from datasets.formats.native import open_dataset
 from datasets.recipes import Recipe
 from env_adapters import scenarios
 from env_adapters.errors import CorruptFileError, HarnessError, MismatchError, UnknownNameError
+from harness import made as made_record
 from harness.recipes import make, team
 
 HASH = "eec8480197bc113105290c368b5cc7c69244f6e44017d62e744255caaa7ab264"
@@ -223,3 +224,18 @@ def test_mirrors_are_named_on_the_card(tmp_path: Path) -> None:
         "Made after the statistics of og-marl/smac_v1/3m/Good; not its data.",
         "A sentence.",
     )
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_what_a_shipped_recipe_gives_is_recorded_and_its_misses_are_on_the_card(name: str) -> None:
+    recipe, got = recipes.find(name), made_record.recorded()[name]
+    assert got.recipe_hash == recipe.content_hash, (
+        "record it anew: harness bench recipes --record --only NAME"
+    )
+    assert (got.transitions, got.seed) == (recipe.transitions, recipe.seed)
+    told = made_record.published(recipe)
+    assert told is not None
+    aims = made_record.verdict(got.return_mean, got.return_std, told.return_mean, told.return_std)
+    is_near = aims == "ok" and abs(got.coverage - told.joint_saco) <= 0.1
+    assert is_near or recipe.notes, f"{aims}, coverage {got.coverage:.2f}: say why in the notes"
+    assert "mean" not in aims

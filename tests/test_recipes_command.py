@@ -16,10 +16,9 @@ import pytest
 from test_recipes import MIRROR, SOUND, write
 
 from benchmarks import recipes as bench
-from benchmarks.recipes import verdict
 from datasets import catalog, recipes
 from datasets.formats.native import open_dataset
-from env_adapters.errors import CorruptFileError, HarnessError, InvalidValueError
+from env_adapters.errors import CorruptFileError, HarnessError, InvalidValueError, UnknownNameError
 from harness import cli, made
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -111,9 +110,7 @@ def test_mistakes(here: Any, tmp_path: Path, code: int, line: str, said: str) ->
 
 def test_lists_show_recipes_and_behaviours(here: Any) -> None:
     listed = here("ls recipes")
-    assert re.search(
-        r"^3m/poor +smac-v1 +- +- +300 +- +60% 3m--ppo-good \(greedy, epsilon 0\.25\) \+ 40%", listed, re.M
-    )
+    assert re.search(r"^3m/poor +smac-v1 +- +- +300 +- +2 +greedy, epsilon 0\.25, sample$", listed, re.M)
     assert "behaviour policies of recipes" in here("ls behaviours")
     next(recipes.FOLDER.iterdir()).unlink()
     assert here("ls recipes") == "no recipes ship\n"
@@ -153,6 +150,28 @@ def test_the_benchmark_compares_with_what_is_published(here: Any, monkeypatch: p
     assert bench.Config().only == ()
 
 
+def test_names_of_recipes_say_how_to_make_them(here: Any, tmp_path: Path) -> None:
+    write(recipes.FOLDER, SOUND)
+    for line in ("datasets show recipe/3m/poor", "train --agent vgm2p --dataset recipe/3m/poor"):
+        with pytest.raises(UnknownNameError, match=r"made here.*harness collect --map 3m --quality poor"):
+            here(line)
+    with pytest.raises(UnknownNameError, match="unknown recipe '3m/pooor': did you mean 3m/poor"):
+        here("datasets show recipe/3m/pooor")
+    here("collect --map 3m --quality Poor --out a.h5 --n-games 8")
+    assert "no published figures" in here("datasets verify a.h5")
+
+
+def test_verify_says_how_near_a_recipe_comes(here: Any) -> None:
+    write(recipes.FOLDER, MIRROR + SOUND)
+    here("collect --map 3m --quality poor --out a.h5 --n-games 8")
+    said = here("datasets verify a.h5")
+    assert re.search(
+        r"recipe/3m/poor is made after og-marl/smac_v1/3m/Good: .*: mean -\d+%.* \(aim: mean within 10%", said
+    )
+    told = here("datasets describe a.h5")
+    assert "beside the public dataset that it is made after" in told and "  transitions" not in told
+
+
 @pytest.mark.parametrize(
     ("mean", "std", "said"),
     [
@@ -166,9 +185,11 @@ def test_the_benchmark_compares_with_what_is_published(here: Any, monkeypatch: p
     ],
 )
 def test_verdicts(mean: float, std: float, said: str) -> None:
-    assert verdict(mean, std, 10.0, 5.0) == said
+    assert made.verdict(mean, std, 10.0, 5.0) == said
 
 
 def test_verdicts_about_nothing_and_losses() -> None:
-    assert verdict(20.0, 0.1, 20.0, 0.0) == "std 0.10 instead of 0"
-    assert verdict(-95.0, 5.0, -100.0, 5.0) == "ok" and verdict(-80.0, 5.0, -100.0, 5.0) == "mean +20%"
+    assert made.verdict(20.0, 0.1, 20.0, 0.0) == "std 0.10 instead of 0"
+    assert (
+        made.verdict(-95.0, 5.0, -100.0, 5.0) == "ok" and made.verdict(-80.0, 5.0, -100.0, 5.0) == "mean +20%"
+    )

@@ -115,7 +115,7 @@ def _recipe(config: CollectConfig) -> Recipe | None:
         scenario = scenarios.find(str(config.map))
         if config.checkpoint is not None or config.agent is not None:
             return None
-        quality = config.quality or _first_quality(scenario, config.layout)
+        quality = (config.quality or "").lower() or _first_quality(scenario, config.layout)
         name = f"{scenario.name}/{quality}"
         if name not in names():
             return None
@@ -229,6 +229,7 @@ def _progress() -> Callable[[int, int], None]:
     def report(stored: int, wanted: int) -> None:
         nonlocal began
         if began is None:
+            due()  # the first report comes after an interval
             began = time.monotonic(), stored
         elif due():
             rate = max(1, stored - began[1]) / (time.monotonic() - began[0])

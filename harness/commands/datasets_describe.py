@@ -36,19 +36,20 @@ def main(arguments: list[str]) -> int:
     from datasets import catalog
     from datasets.cache import locate
     from datasets.describe import describe
+    from datasets.describe_plot import check_picture, write_plot
     from datasets.describe_text import description_values, format_description
     from datasets.formats.native import open_dataset
     from datasets.published import compare
 
     config = parse(DescribeConfig, arguments, "datasets describe")
+    if config.plot is not None:
+        check_picture(config.plot)
     path = locate(config.file)
     _check_native(path)
     found = describe(open_dataset(path))
     entry = catalog.published(found.card.source)
     compared = () if entry is None else compare(found, entry.published)
     if config.plot is not None:
-        from datasets.describe_plot import write_plot
-
         write_plot(found, compared, config.plot)
         say(f"picture: {config.plot}")
     if config.json:

@@ -14,6 +14,7 @@ from harness.tables import render
 
 if TYPE_CHECKING:
     from datasets.agreement import Row
+    from datasets.card import DatasetCard
     from datasets.catalog import CatalogEntry
 
 
@@ -54,14 +55,27 @@ def main(arguments: list[str]) -> int:
         return 0
     if path == cache.native_path(entry):
         _check_archive(entry)
+    if card.source.startswith(RECIPE):
+        print(_aim(card, entry))
+        return 0
     rows = compare(dataset, entry.published)
     print(f"\n{table(rows)}\n")
-    if card.source.startswith(RECIPE):
-        print(f"{card.source} imitates {entry.name}: shown, not demanded")
-        return 0
     check(entry, rows)
     print(f"agrees with what was published as {entry.name}")
     return 0
+
+
+def _aim(card: DatasetCard, entry: CatalogEntry) -> str:
+    """How near a dataset of a recipe comes to the one that it is made after."""
+    from harness.made import MEAN_TOLERANCE, STD_TOLERANCE, verdict
+
+    here, told = card.returns, entry.published
+    met = verdict(here.mean, here.std, told.return_mean, told.return_std)
+    return (
+        f"{card.source} is made after {entry.name}: return {here.mean:.2f} ± {here.std:.2f}, published "
+        f"{told.return_mean:.2f} ± {told.return_std:.2f}: {met} "
+        f"(aim: mean within {MEAN_TOLERANCE:.0%}, standard deviation within {STD_TOLERANCE:.0%})"
+    )
 
 
 def _check_archive(entry: CatalogEntry) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -14,9 +14,6 @@ from env_adapters import scenarios
 from env_adapters.errors import HarnessError, UsageError, unknown_name
 from harness.commands.parsing import parse, say
 from harness.tables import render
-
-if TYPE_CHECKING:
-    from datasets.recipes import RecipeBehaviour
 
 
 @dataclass(frozen=True)
@@ -114,9 +111,19 @@ def _recipes() -> str:
     rows = []
     for name in recipes.names():
         recipe = recipes.find(name)
-        paper, played = recipe.paper_transitions or "-", " + ".join(_part(part) for part in recipe.behaviours)
-        aim = made.aim(recipe)
-        rows.append((name, recipe.layout, recipe.mirrors or "-", aim, recipe.transitions, paper, played))
+        acting = ", ".join(dict.fromkeys(part.acting for part in recipe.behaviours))
+        rows.append(
+            (
+                name,
+                recipe.layout,
+                recipe.mirrors or "-",
+                made.aim(recipe),
+                recipe.transitions,
+                recipe.paper_transitions or "-",
+                len(recipe.behaviours),
+                acting,
+            )
+        )
     if not rows:
         return "no recipes ship"
     headers = [
@@ -126,14 +133,13 @@ def _recipes() -> str:
         "aims at return",
         "transitions",
         "of the public one",
-        "behaviours",
+        "policies",
+        "which act",
     ]
-    usage = "harness collect --map MAP --quality QUALITY [--size paper]"
+    usage = (
+        f"harness collect --map MAP --quality QUALITY [--size paper]; what each is made of: {recipes.FOLDER}"
+    )
     return f"{render(headers, rows)}\n\n{usage}"
-
-
-def _part(part: RecipeBehaviour) -> str:
-    return f"{part.share:.0%} {part.checkpoint} ({part.acting})"
 
 
 def _datasets(folder: Path) -> str:
