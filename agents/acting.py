@@ -1,7 +1,8 @@
 """Agents at work: one decentralised agent at a time, or all agents of many games in one call.
 
-Both paths run the network on blocks of exactly `BLOCK_ROWS` rows, so that a row's result has the same bits
-whoever shares the batch. Randomness comes from one generator per episode and agent.
+Both paths run the network on blocks of exactly `Agent.block_rows` rows, so that a row's result has the same bits
+whoever shares the batch. Randomness comes from one generator per episode and agent. What an agent remembers is a
+row of its own, zeros when an episode begins.
 
 Those bits are of one CPU: another one's matrix products differ in the last bit. A team that acts in double
 precision meets that only where two actions are equally good to 15 digits.
@@ -22,8 +23,6 @@ from agents.generators import episode_generator
 from env_adapters.api import ActionArray, AgentView, BoolArray, FloatArray, IntArray
 from env_adapters.errors import UnknownNameError
 
-BLOCK_ROWS: Final = 32
-"""Rows of every network call while acting. Matrix products of one shape give each row the same bits."""
 _WITHOUT_NOISE: Final = ("zero", "greedy")
 
 
@@ -38,11 +37,6 @@ def check_mode(agent: Agent, mode: str | None) -> str:
     return mode
 
 
-def _padded(rows: int) -> int:
-    """The next multiple of BLOCK_ROWS."""
-    return rows + -rows % BLOCK_ROWS
-
-
 @torch.inference_mode()
 def act_in_blocks(
     agent: Agent,
@@ -51,13 +45,18 @@ def act_in_blocks(
     available: Tensor | None,
     noise: Tensor,
     mode: str,
+    memory: Tensor | None = None,
 ) -> Tensor:
-    """`agent.act_batch` on a multiple of BLOCK_ROWS rows, in blocks of so many."""
-    blocks = []
-    for low in range(0, len(inputs), BLOCK_ROWS):
-        block = slice(low, low + BLOCK_ROWS)
+    """`agent.act_batch` on a multiple of `block_rows` rows, in blocks of so many; replaces what is in `memory`."""
+    blocks, size = [], agent.block_rows
+    for low in range(0, len(inputs), size):
+        block = slice(low, low + size)
         mask = None if available is None else available[block]
-        blocks.append(agent.act_batch(params, inputs[block], mask, noise[block], mode))
+        rows = inputs[block]
+        if memory is not None:
+            rows = agent.remember(params, memory[block], rows)
+            memory[block] = rows
+        blocks.append(agent.act_batch(params, rows, mask, noise[block], mode))
     return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
 
@@ -88,52 +87,67 @@ class DecentralizedPolicy:
         self.agent, self.params = agent, params
         self.mode = check_mode(agent, mode)
         self._noise = _NoiseSource(agent, self.mode)
+        self._memory_size = agent.memory_size
 
     def act(
         self, view: AgentView, memory: FloatArray | None, rng: np.random.Generator
     ) -> tuple[ActionArray, FloatArray | None]:
-        """Choose one action. `memory` is None at the start of an episode, later what the last call returned."""
-        noise = memory if memory is not None else self._noise.draw(rng)
-        n_agents, masked = self.agent.spec.n_agents, view.available_actions is not None
-        rows = _Rows(self._noise, 1, n_agents + len(view.observation), self.agent.spec.action_size, masked)
+        """Choose one action. `memory` is None at the start of an episode, later what the last call returned.
+
+        It holds what the agent remembers, then the noise of an act mode that draws once per episode.
+        """
+        size, is_fixed = self._memory_size, self._noise.is_fixed
+        noise = memory[size:] if memory is not None and is_fixed else self._noise.draw(rng)
+        masked = view.available_actions is not None
+        rows = _Rows(self._noise, self.agent, 1, len(view.observation), masked)
         rows.inputs[0, view.agent_index] = 1.0
-        rows.inputs[0, n_agents:] = view.observation
+        rows.inputs[0, self.agent.spec.n_agents :] = view.observation
         rows.noise[0] = noise
         if rows.available is not None:
             rows.available[0] = view.available_actions
-        action = rows.act(self.agent, self.params, self.mode)
-        return action[0], noise if self._noise.is_fixed else None
+        if rows.memory is not None and memory is not None:
+            rows.memory[0] = memory[:size]
+        action = rows.act(self.agent, self.params, self.mode)[0]
+        if rows.memory is None:
+            return action, noise if is_fixed else None
+        return action, np.concatenate([rows.memory[0], noise]) if is_fixed else rows.memory[0].copy()
 
 
 class _Rows:
-    """What the network is given: real rows first, then idle ones up to a multiple of BLOCK_ROWS."""
+    """What the network is given: real rows first, then idle ones up to a multiple of the agent's block."""
 
     def __init__(
         self,
         source: _NoiseSource,
+        agent: Agent,
         rows: int,
-        width: int,
-        n_actions: int,
+        observation_size: int,
         masked: bool,
         dtype: type[np.float32 | np.float64] = np.float32,
     ) -> None:
-        padded = _padded(rows)
+        padded = rows + -rows % agent.block_rows
+        spec = agent.spec
         self.rows = rows
-        self.inputs: npt.NDArray[Any] = np.zeros((padded, width), dtype=dtype)
+        self.inputs: npt.NDArray[Any] = np.zeros((padded, spec.n_agents + observation_size), dtype=dtype)
         self.noise = source.blank(padded).astype(dtype)
-        self.available = np.ones((padded, n_actions), dtype=np.bool_) if masked else None
+        self.available = np.ones((padded, spec.action_size), dtype=np.bool_) if masked else None
+        size = agent.memory_size
+        self.memory: npt.NDArray[Any] | None = np.zeros((padded, size), dtype=dtype) if size else None
+        """[R, M], None for agents without memory; `act` replaces it."""
         # The same memory as tensors.
         self._tensors = (
             torch.from_numpy(self.inputs),
             None if self.available is None else torch.from_numpy(self.available),
             torch.from_numpy(self.noise),
         )
+        self._memory = None if self.memory is None else torch.from_numpy(self.memory)
 
     def act(self, agent: Agent, params: Mapping[str, Tensor], mode: str) -> ActionArray:
         """Actions of the real rows."""
         inputs, available, noise = self._tensors
-        actions = act_in_blocks(agent, params, inputs, available, noise, mode).numpy()[: self.rows]
-        return actions.astype(np.float32, copy=False) if actions.dtype.kind == "f" else actions
+        actions = act_in_blocks(agent, params, inputs, available, noise, mode, self._memory)
+        array = actions.numpy()[: self.rows]
+        return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
 
 
 class BatchedTeam:
@@ -162,9 +176,8 @@ class BatchedTeam:
         self._generators: list[list[np.random.Generator]] = [[] for _ in range(n_games)]
         spec, n_agents = agent.spec, agent.spec.n_agents
         masked = spec.action_kind == "discrete"
-        width = n_agents + spec.observation_size
         dtype = np.float64 if double else np.float32
-        self._rows = _Rows(self._source, n_games * n_agents, width, spec.action_size, masked, dtype)
+        self._rows = _Rows(self._source, agent, n_games * n_agents, spec.observation_size, masked, dtype)
         self._inputs = self._by_team(self._rows.inputs)
         self._inputs[:, :, :n_agents] = np.eye(n_agents)
         self._noise = self._by_team(self._rows.noise)
@@ -175,7 +188,9 @@ class BatchedTeam:
         return rows[: self.n_games * n_agents].reshape(self.n_games, n_agents, -1)
 
     def begin(self, episode_seeds: IntArray, games: IntArray) -> None:
-        """Start episodes with fresh generators."""
+        """Start episodes with fresh generators and no memory."""
+        if self._rows.memory is not None:
+            self._by_team(self._rows.memory)[games] = 0.0
         if not (self._source.is_fresh or self._source.is_fixed):
             return
         for seed, game in zip(episode_seeds, games, strict=True):

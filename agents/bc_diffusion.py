@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import cos, exp, pi, sqrt
-from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +18,9 @@ from torch import Tensor
 from agents import flows
 from agents.actions import ActionCodec
 from agents.api import Batch, Metrics, OfflineAgent, Params
+from agents.diffusion import Schedule, ancestral, diffusion_steps, noised
 from env_adapters.api import FloatArray, TeamSpec
 from env_adapters.bounds import check_at_least
-
-Schedule = Literal["cosine", "vp"]
 
 
 @dataclass(frozen=True)
@@ -42,50 +39,6 @@ class BcDiffusionConfig:
     def __post_init__(self) -> None:
         """Refuse values that make no sense."""
         check_at_least("diffusion_steps", self.diffusion_steps, 1)
-
-
-class _Step(NamedTuple):
-    """Numbers of one step k: of the forward process, and of its posterior given the clean action."""
-
-    signal: float
-    """sqrt(ᾱ_k)"""
-    noise: float
-    """sqrt(1 - ᾱ_k)"""
-    of_clean: float
-    """Weight of the clean action in the posterior mean."""
-    of_noisy: float
-    """Weight of the noisy action in the posterior mean."""
-    std: float
-    """Standard deviation of the posterior, 0 for k = 1."""
-
-
-def _betas(schedule: Schedule, n_steps: int) -> list[float]:
-    """Variances added at steps 1 … K."""
-    if schedule == "vp":
-        low, high = 0.1, 10.0
-        return [
-            1.0 - exp(-low / n_steps - 0.5 * (high - low) * (2 * k - 1) / n_steps**2)
-            for k in range(1, n_steps + 1)
-        ]
-    remaining = [cos((k / n_steps + 0.008) / 1.008 * pi / 2) ** 2 for k in range(n_steps + 1)]
-    return [min(1.0 - remaining[k] / remaining[k - 1], 0.999) for k in range(1, n_steps + 1)]
-
-
-def diffusion_steps(schedule: Schedule, n_steps: int) -> list[_Step]:
-    """Steps 1 … K (DDPM, Eq. 4 and 7)."""
-    steps, kept = [], 1.0
-    for beta in _betas(schedule, n_steps):
-        before, kept = kept, kept * (1.0 - beta)
-        steps.append(
-            _Step(
-                signal=sqrt(kept),
-                noise=sqrt(1.0 - kept),
-                of_clean=sqrt(before) * beta / (1.0 - kept),
-                of_noisy=sqrt(1.0 - beta) * (1.0 - before) / (1.0 - kept),
-                std=sqrt((1.0 - before) / (1.0 - kept) * beta),
-            )
-        )
-    return steps
 
 
 class BcDiffusion(OfflineAgent):
@@ -119,8 +72,7 @@ class BcDiffusion(OfflineAgent):
     ) -> tuple[Tensor, Metrics]:
         """Squared error of the predicted noise (DDPM, Eq. 14)."""
         actions, step = self.codec.encode(batch.actions), noise["step"]
-        scales = torch.tensor([[s.signal, s.noise] for s in self._steps], device=actions.device)[step]
-        point = scales[..., :1] * actions + scales[..., 1:] * noise["path"]
+        point = noised(self._steps, actions, noise["path"], step[..., None])
         time = (step[..., None] + 1).to(actions.dtype) / self.config.diffusion_steps
         predicted = flows.field(params, batch.inputs, point, time, self.config.time_embedding)
         loss = ((predicted - noise["path"]) ** 2).mean()
@@ -134,15 +86,14 @@ class BcDiffusion(OfflineAgent):
         self, params: Mapping[str, Tensor], inputs: Tensor, available: Tensor | None, noise: Tensor, mode: str
     ) -> Tensor:
         """K denoising steps; see Agent.act_batch."""
-        n_steps = self.config.diffusion_steps
-        draws = noise.reshape(*noise.shape[:-1], n_steps, self.spec.action_size)
-        point = draws[..., 0, :]
-        for k in range(n_steps, 0, -1):
-            step = self._steps[k - 1]
-            time = torch.full_like(point[..., :1], k / n_steps)
-            predicted = flows.field(params, inputs, point, time, self.config.time_embedding)
-            clean = ((point - step.noise * predicted) / step.signal).clamp(-1.0, 1.0)
-            point = step.of_clean * clean + step.of_noisy * point
-            if k > 1:
-                point = point + step.std * draws[..., n_steps - k + 1, :]
+        c = self.config
+        draws = noise.reshape(*noise.shape[:-1], c.diffusion_steps, self.spec.action_size)
+
+        def predict(point: Tensor, k: int) -> Tensor:
+            time = torch.full_like(point[..., :1], k / c.diffusion_steps)
+            return flows.field(params, inputs, point, time, c.time_embedding)
+
+        point = ancestral(
+            self._steps, predict, draws[..., 0, :], lambda k: draws[..., c.diffusion_steps - k + 1, :]
+        )
         return self.codec.decode(point, available)

@@ -1,8 +1,8 @@
-"""Multi-layer perceptrons as pure functions of named tensors, with a forward-mode derivative."""
+"""Multi-layer perceptrons with a forward-mode derivative, and a recurrent cell, as pure functions of named tensors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import pi, sqrt
 
@@ -42,13 +42,19 @@ def _depth(params: Mapping[str, Tensor], name: str) -> int:
     return depth
 
 
-def mlp(params: Mapping[str, Tensor], name: str, x: Tensor) -> Tensor:
-    """Apply the MLP `name` to x [..., sizes[0]]: GELU (tanh form) between layers, linear output."""
+def _gelu(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+def mlp(
+    params: Mapping[str, Tensor], name: str, x: Tensor, activation: Callable[[Tensor], Tensor] = _gelu
+) -> Tensor:
+    """Apply the MLP `name` to x [..., sizes[0]]: GELU (tanh form) between layers by default, linear output."""
     depth = _depth(params, name)
     for layer in range(depth):
         x = F.linear(x, params[f"{name}.{layer}.weight"], params[f"{name}.{layer}.bias"])
         if layer < depth - 1:
-            x = F.gelu(x, approximate="tanh")
+            x = activation(x)
             scale = params.get(f"{name}.{layer}.norm_scale")
             if scale is not None:
                 x = F.layer_norm(x, x.shape[-1:], scale, params[f"{name}.{layer}.norm_shift"])
@@ -80,3 +86,26 @@ def mlp_with_tangent(
             tangent = _gelu_slope(x.detach()) * tangent
             x = F.gelu(x, approximate="tanh")
     return x, tangent
+
+
+def gru_init(name: str, inputs: int, size: int, generator: torch.Generator) -> Params:
+    """Parameters of a GRU cell, uniform within 1 / sqrt(size) as in PyTorch."""
+    bound = 1.0 / sqrt(size)
+    shapes = {"input": (3 * size, inputs), "hidden": (3 * size, size)}
+    params: Params = {}
+    for part, shape in shapes.items():
+        params[f"{name}.{part}.weight"] = (torch.rand(shape, generator=generator) * 2.0 - 1.0) * bound
+        params[f"{name}.{part}.bias"] = (torch.rand(shape[0], generator=generator) * 2.0 - 1.0) * bound
+    return params
+
+
+def gru(params: Mapping[str, Tensor], name: str, x: Tensor, hidden: Tensor) -> Tensor:
+    """The next hidden state [..., size] of the GRU cell `name` (arXiv 1412.3555, in PyTorch's form)."""
+    parts = [
+        F.linear(y, params[f"{name}.{part}.weight"], params[f"{name}.{part}.bias"]).chunk(3, dim=-1)
+        for part, y in (("input", x), ("hidden", hidden))
+    ]
+    (x_reset, x_update, x_new), (h_reset, h_update, h_new) = parts
+    update = torch.sigmoid(x_update + h_update)
+    candidate = torch.tanh(x_new + torch.sigmoid(x_reset + h_reset) * h_new)
+    return (1.0 - update) * candidate + update * hidden

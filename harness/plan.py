@@ -79,7 +79,7 @@ class Plan:
 
         `batch` is the shape of network calls while acting, `training` how the team came about, data hash included.
         """
-        from agents.acting import BLOCK_ROWS
+        from agents.api import BLOCK_ROWS
 
         batch = {"network_rows": BLOCK_ROWS, "threads_per_process": 1}
         return {

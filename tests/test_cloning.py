@@ -13,9 +13,10 @@ from toy_training import CHOICE, LINE, four_choices, has_odds, has_two_modes, sa
 
 from agents.api import OfflineAgent
 from agents.bc import BcConfig, BcMeanFlow
-from agents.bc_diffusion import BcDiffusion, BcDiffusionConfig, Schedule, diffusion_steps
+from agents.bc_diffusion import BcDiffusion, BcDiffusionConfig
 from agents.bc_flow import BcFlow, BcFlowConfig
 from agents.bc_gaussian import BcCategorical, BcCategoricalConfig, BcGaussian, BcGaussianConfig
+from agents.diffusion import Schedule, diffusion_steps
 from env_adapters.api import TeamSpec
 from env_adapters.errors import InvalidValueError, MismatchError
 

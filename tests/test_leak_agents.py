@@ -9,6 +9,7 @@ import torch
 from test_agents import CONTINUOUS, DISCRETE, small
 
 from agents import registry
+from agents.api import BLOCK_ROWS
 from agents.checkpoints import initial, save_checkpoint
 from env_adapters import scenarios
 from env_adapters.rollout import Recording, play
@@ -35,6 +36,8 @@ def test_offline_agents_pass(name: str, world_name: str, tmp_path: Path) -> None
         save_checkpoint(path, made.agent, made.params, {"seed": 1, "steps": 0})
         team = load_team(world_name, world.spec, TeamSource(checkpoint=str(path)))
         episode = next(play(world, team.vector(1), [11], Recording(transitions=True)))
-        report = check_leak(team, [episode], world, steps=8)
+        # Diffusion of trajectories takes long; its history of two steps is full after three.
+        steps = 8 if made.agent.block_rows == BLOCK_ROWS else 3
+        report = check_leak(team, [episode], world, steps=steps)
     assert report.is_decentralized is True, report.findings
     assert report.n_tested == report.n_views > 0 and not report.skipped

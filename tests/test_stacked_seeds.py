@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from test_agents import build, cases, random_batch
+from test_agents import batch_for, build, cases
 from torch import Tensor
 
-from agents.api import Batch, Metrics, OfflineAgent
+from agents.api import Batch, Metrics, OfflineAgent, WindowBatch
 from env_adapters.api import TeamSpec
 
 torch.set_num_threads(1)
@@ -19,7 +19,7 @@ SIZE = 8
 Tensors = dict[str, Tensor]
 
 
-def filled(batch: Batch) -> Tensors:
+def filled(batch: Batch | WindowBatch) -> Tensors:
     """The fields of a batch that are there."""
     values = {field.name: getattr(batch, field.name) for field in fields(batch)}
     return {name: value for name, value in values.items() if value is not None}
@@ -33,15 +33,16 @@ def stack(parts: list[Tensors]) -> Tensors:
 def test_stacked_seeds_equal_single_ones(name: str, spec: TeamSpec) -> None:
     agent, _ = build(name, spec)
     assert isinstance(agent, OfflineAgent)
-    missing = {"available": None, "next_available": None}
+    kind: type[Any] = WindowBatch if agent.horizon else Batch
+    empty = dict.fromkeys(field.name for field in fields(kind))
 
     def loss(params: Tensors, targets: Tensors, batch: Tensors, noise: Tensors) -> tuple[Tensor, Metrics]:
-        return agent.losses(params, targets, Batch(**(missing | batch)), noise)
+        return agent.losses(params, targets, kind(**(empty | batch)), noise)
 
     params = [build(name, spec, seed)[1] for seed in SEEDS]
     others = [build(name, spec, seed + 10)[1] for seed in SEEDS]
     targets = [{key: other[key] for key in agent.target_names(other)} for other in others]
-    batches = [filled(random_batch(spec, SIZE, seed)) for seed in SEEDS]
+    batches = [filled(batch_for(agent, SIZE, seed)) for seed in SEEDS]
     noises = [agent.draw_training_noise(torch.Generator().manual_seed(seed), SIZE) for seed in SEEDS]
     both: Any = torch.func.grad_and_value(loss, has_aux=True)
     stacked = [stack(part) for part in (params, targets, batches, noises)]
