@@ -60,16 +60,16 @@ def windows(data: WindowData, indices: Tensor, history: int, horizon: int) -> Wi
 
     Args:
         data: where from.
-        indices: int64[B], transitions that happen now.
+        indices: int64[B] or [K, B], transitions that happen now.
         history: steps before now.
         horizon: steps from now on, now included; at least 1.
 
     Returns:
         Windows of L = history + horizon steps.
     """
-    episode = data.episode[indices][:, None]
+    episode = data.episode[indices][..., None]
     first, last = data.offsets[episode], data.offsets[episode + 1] - 1
-    steps = indices[:, None] + torch.arange(-history, horizon, device=indices.device)
+    steps = indices[..., None] + torch.arange(-history, horizon, device=indices.device)
     acts = torch.minimum(torch.maximum(steps, first), last)
     # An episode has one moment more than it has transitions.
     moments = torch.minimum(torch.maximum(steps, first), last + 1)

@@ -65,14 +65,14 @@ def run(config: Config, say: Say) -> Report:
     n_transitions = 5_000 if config.quick else config.transitions
     with tempfile.TemporaryDirectory() as folder:
         say(f"writing {n_transitions} transitions ...")
-        _write(Path(folder) / "made-up.h5", n_transitions)
+        write_random(Path(folder) / "made-up.h5", n_transitions)
         if not config.quick:
             time.sleep(3)  # a file that changed just now is not remembered as verified
         return _measure(config, Path(folder) / "made-up.h5", say)
 
 
-def _write(path: Path, n_transitions: int) -> None:
-    """Random numbers in the shapes of 5m_vs_6m."""
+def write_random(path: Path, n_transitions: int) -> None:
+    """Write a dataset file of random numbers in the shapes of 5m_vs_6m; OutputError without room."""
     with scenarios.make_vector("5m_vs_6m", 1) as env:
         spec = env.spec
     generator = np.random.default_rng(0)

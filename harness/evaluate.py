@@ -6,18 +6,16 @@ was interrupted is finished by the same call.
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from env_adapters.errors import AgentError, SimulatorError
 from harness.compare_runs import machine_differences
 from harness.differences import in_one_line
 from harness.here import LocalPlayer
+from harness.interrupts import gentle_interrupts
 from harness.look import Look, LookRequest, look, look_apart
 from harness.options import EvaluateConfig
 from harness.passport import passport
@@ -142,7 +140,10 @@ def _play(plan: Plan, run: RunDirectory, prefix: Prefix, say: Say) -> _Played:
         if played.n_incidents == _TOLD:
             say("whatever else goes wrong is only written to incidents.jsonl")
 
-    with _player(plan, len(missing), note) as player, _gentle_interrupts(player.drain, say) as stopped:
+    with (
+        _player(plan, len(missing), note) as player,
+        gentle_interrupts(player.drain, say, "finishing the episodes that are under way") as stopped,
+    ):
         for record in player.play(missing):
             run.append(record)
             if due():
@@ -168,31 +169,6 @@ def _player(plan: Plan, n_missing: int, note: Callable[[Incident], None]) -> Sup
     if how.workers == 0:
         return LocalPlayer(plan.job, how.n_games, how.retries, note)
     return Supervisor(plan.job, how, plan.path / _LOGS, note)
-
-
-@contextmanager
-def _gentle_interrupts(drain: Callable[[], None], say: Say) -> Iterator[Callable[[], bool]]:
-    """Ctrl-C or SIGTERM once: finish what is under way; twice: stop now. Yields "was there one?"."""
-    count = 0
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count > 1:
-            raise KeyboardInterrupt
-        drain()
-        with suppress(RuntimeError):  # the signal came while a line was being printed
-            say("finishing the episodes that are under way; Ctrl-C again stops at once")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: count > 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _look_again(plan: Plan, records: list[EpisodeRecord], say: Say) -> Look:

@@ -90,8 +90,14 @@ def load_team(map_name: str, spec: TeamSpec, source: TeamSource) -> Team:
     )
 
 
+_NOT_METHOD = (
+    *("seed", "dataset_name", "preset", "command"),
+    *("torch", "device", "stacked", "compile", "cuda_graph"),  # where it was trained
+)
+
+
 def _config_hash(agent: Agent, provenance: Mapping[str, Any]) -> str:
-    how = {key: value for key, value in provenance.items() if key not in ("seed", "dataset_name", "command")}
+    how = {key: value for key, value in provenance.items() if key not in _NOT_METHOD}
     method = [agent.name, asdict(agent.config), agent.spec.scenario, agent.spec.layout, how]
     return hashlib.sha256(json.dumps(method, sort_keys=True).encode()).hexdigest()[:12]
 

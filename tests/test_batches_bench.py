@@ -33,7 +33,7 @@ def test_the_report(path: Path) -> None:
 
 
 def test_the_file_that_is_made_up_has_the_maps_shapes(tmp_path: Path) -> None:
-    batches._write(tmp_path / "a.h5", 60)
+    batches.write_random(tmp_path / "a.h5", 60)
     dataset = open_dataset(tmp_path / "a.h5")
     assert (dataset.n_transitions, dataset.n_episodes) == (60, 3)
     assert dataset.observations.shape[1:] == (5, 55) and dataset.states.shape[1:] == (98,)

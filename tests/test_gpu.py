@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from agents import acting, checkpoints
-from agents.training import TrainConfig, Trainer
+from agents.training import Trainer
+from agents.training_options import Execution, TrainConfig
 from agents.vgm2p import Vgm2p, Vgm2pConfig
 from datasets.collect import Behaviour, collect
 from datasets.formats.native import open_dataset
@@ -59,7 +61,7 @@ def test_cuda_learns_what_the_cpu_learns(agent: Vgm2p, dataset: Dataset, tmp_pat
 def test_an_interrupted_cuda_run_goes_on(agent: Vgm2p, dataset: Dataset, tmp_path: Path) -> None:
     whole = train(agent, dataset, tmp_path / "whole", "cuda")
     cut = Trainer(agent, dataset, CONFIG, tmp_path / "cut", torch.device("cuda"))
-    for progress in cut._progress():
+    for progress in cut._progress(lambda: False):
         if progress.step == 40:
             break
     resumed = Trainer(agent, dataset, CONFIG, tmp_path / "cut", torch.device("cuda"))
@@ -81,3 +83,38 @@ def test_what_cuda_trained_acts_on_the_cpu(agent: Vgm2p, dataset: Dataset, tmp_p
         actions = policy.act(step.observations, None)
         assert np.isfinite(actions).all()
         env.step(actions)
+
+
+def test_stacked_seeds_learn_what_single_ones_learn(agent: Vgm2p, dataset: Dataset, tmp_path: Path) -> None:
+    config, cuda = replace(CONFIG, seeds=3), torch.device("cuda")
+    together = Trainer(agent, dataset, config, tmp_path / "together", cuda)
+    apart = Trainer(agent, dataset, config, tmp_path / "apart", cuda, execution=Execution(stacked="off"))
+    assert [len(trainer.programs) for trainer in (together, apart)] == [1, 3]
+    for trainer in (together, apart):
+        trainer.run()
+    for seed, path in together.checkpoints().items():
+        theirs = apart.checkpoints()[seed]
+        for mine, other in zip(curve(path.parent), curve(theirs.parent), strict=True):
+            assert mine == pytest.approx(other, rel=2e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("execution", "tolerance"),
+    [
+        (Execution(cuda_graph=True), 1e-4),
+        (Execution(precision="tf32"), 0.02),
+        (Execution(precision="bf16"), 0.05),
+        (Execution(precision="bf16", cuda_graph=True), 0.05),
+    ],
+)
+def test_other_ways_to_compute_stay_near(
+    execution: Execution, tolerance: float, agent: Vgm2p, dataset: Dataset, tmp_path: Path
+) -> None:
+    config, cuda = replace(CONFIG, seeds=2), torch.device("cuda")
+    plain = Trainer(agent, dataset, config, tmp_path / "plain", cuda)
+    other = Trainer(agent, dataset, config, tmp_path / "other", cuda, execution=execution)
+    for trainer in (plain, other):
+        trainer.run()
+    for seed, path in other.checkpoints().items():
+        for mine, theirs in zip(curve(path.parent), curve(plain.checkpoints()[seed].parent), strict=True):
+            assert mine == pytest.approx(theirs, rel=tolerance, abs=max(1e-4, tolerance / 2))

@@ -20,6 +20,7 @@ _BENCHMARKS = {
     "overhead": "what the harness itself takes per step, in one process and with one per agent",
     "latency": "what an action of the shipped policies takes, in one call and with a process per agent",
     "references": "the returns that normalised scores count as 0 and as 100",
+    "train": "the training step, against its own matrix products and its peers; several seeds at once",
     "batches": "drawing batches from a dataset, opening it, and memory",
     "statistics": "speed of bootstrap intervals and sequential rules, against their peers",
     "recipes": "datasets made by recipe against the published ones they are made after",

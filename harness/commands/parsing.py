@@ -50,13 +50,50 @@ def parse(kind: Callable[..., Config], arguments: Sequence[str], command: str) -
     text, complaint = io.StringIO(), io.StringIO()
     try:
         with contextlib.redirect_stdout(text), contextlib.redirect_stderr(complaint):
-            parsed: Any = tyro.cli(kind, args=list(arguments), prog=program, config=(tyro.conf.DisallowNone,))
+            parsed: Any = tyro.cli(
+                kind,
+                args=list(arguments),
+                prog=program,
+                config=(tyro.conf.DisallowNone,),
+                registry=_whole_numbers(),
+            )
     except SystemExit as stop:
         if stop.code in (0, None):
             print(_tidy(text.getvalue()))
             raise SystemExit(0) from None
         raise UsageError(f"{program}: {reworded(complaint.getvalue())} (help: {program} --help)") from None
     return parsed  # type: ignore[no-any-return]
+
+
+def _whole_numbers() -> Any:
+    """How tyro reads integers here: as it always does, and `1e6` or `2.5e3` where the number is whole."""
+    import tyro
+
+    rules = tyro.constructors
+    registry = rules.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def integers(info: Any) -> Any:
+        if info.type is not int:
+            return None
+        return rules.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="INT",
+            instance_from_str=lambda words: _integer(words[0]),
+            is_instance=lambda value: isinstance(value, int),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return registry
+
+
+def _integer(word: str) -> int:
+    """A whole number, also written with an exponent; ValueError for anything else."""
+    if re.fullmatch(r"[+-]?\d{1,15}(\.\d{1,15})?[eE]\+?\d{1,2}", word):
+        value = float(word)
+        if value.is_integer() and abs(value) < 2**53:
+            return int(value)
+    return int(word)
 
 
 def _check_given_once(arguments: Sequence[str], program: str) -> None:

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import shlex
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from env_adapters.bounds import check_at_least
 from env_adapters.errors import InvalidValueError, MismatchError, UnknownNameError, UsageError
 from env_adapters.files import writing
+from env_adapters.layouts import observation_layout
 from harness.commands.parsing import parse, say
+from harness.interrupts import gentle_interrupts
+from harness.run_directory import lock_folder
+from harness.training import Simulator, TensorBoard, Watching
+from harness.warmup import prepare_engine
 
 if TYPE_CHECKING:
     import torch
 
-    from agents.online import Progress
-    from agents.training import TrainConfig, Trainer, TrainProgress
+    from agents.training import Trainer, TrainProgress
+    from agents.training_options import TrainConfig
+    from datasets.schema import Dataset
     from env_adapters.api import TeamSpec
 
 
@@ -53,7 +64,11 @@ def main(arguments: list[str]) -> int:
         raise InvalidValueError(
             f"agent '{name}' is a control and has nothing to train; trainable: {trainable}"
         )
-    return _train_offline(name, arguments) if kind == "offline" else _train_online(name, arguments)
+    if kind == "offline":
+        return _train_offline(name, arguments)
+    from harness.commands.train_ppo import train_online
+
+    return train_online(name, arguments)
 
 
 def _agent_name(arguments: list[str]) -> str | None:
@@ -66,7 +81,7 @@ def _agent_name(arguments: list[str]) -> str | None:
     return None
 
 
-def _parse_parts(arguments: list[str], **defaults: Any) -> Any:
+def parse_parts(arguments: list[str], **defaults: Any) -> Any:
     """Options of several dataclasses side by side, without prefixes; given are their default instances."""
     import tyro
 
@@ -81,46 +96,118 @@ def _parse_parts(arguments: list[str], **defaults: Any) -> Any:
 def _train_offline(name: str, arguments: list[str]) -> int:
     import torch
 
-    from agents.registry import default_config, load_class
-    from agents.training import TrainConfig
+    from agents.registry import default_config
+    from agents.training_options import Execution, TrainConfig
 
-    kind = load_class(name)
-    parsed = _parse_parts(arguments, training=TrainConfig(), hyperparameters=default_config(name))
-    choice, training = parsed.choice, parsed.training
-    if choice.dataset is None:
+    parsed = parse_parts(
+        arguments,
+        training=TrainConfig(),
+        execution=Execution(),
+        watching=Watching(),
+        hyperparameters=default_config(name),
+    )
+    if parsed.choice.dataset is None:
         raise InvalidValueError(
             f"agent '{name}' learns from a dataset; give one with --dataset (harness collect makes one)"
         )
-    _check_numbers(training, parsed.hyperparameters)
-    device = _device(choice.device)
+    check_numbers(parsed.training, parsed.watching, parsed.hyperparameters)
+    device = _device(parsed.choice.device)
     torch.set_num_threads(1)
-    trainer = _offline_trainer(choice, training, kind, parsed.hyperparameters, device)
-    if trainer.step:
-        say(f"continuing {trainer.folder} at step {trainer.step}")
-    checkpoint = trainer.run(lambda progress: _report(progress, training.steps))
-    print(_finished(checkpoint, trainer.agent.spec))
+    try:
+        print(_trained(parsed, device))
+    except KeyboardInterrupt as stop:
+        again = shlex.join(["harness", "train", *arguments])
+        raise KeyboardInterrupt(
+            f"{str(stop) or 'the last saved state is kept'}; continue with: {again}"
+        ) from None
     return 0
 
 
-def _finished(checkpoint: Path, spec: TeamSpec) -> str:
-    """The last lines of a training: its file, and the command that plays it."""
+def _trained(parsed: Any, device: torch.device) -> str:
+    """Train, alone in the folder; returns the last lines."""
+    choice, training, watching = parsed.choice, parsed.training, parsed.watching
+    dataset, spec = _dataset(choice)
+    folder = choice.out or _folder(choice, training)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(folder)
+    try:
+        with ExitStack() as stack:
+            trainer = _trainer(parsed, dataset, spec, folder, device, stack)
+            if trainer.step:
+                say(f"continuing {trainer.folder} at step {trainer.step}")
+            listeners: list[Callable[[TrainProgress], None]] = [_Reporter(training.steps, trainer.seeds)]
+            if watching.tensorboard:
+                board = TensorBoard(folder / "tensorboard", trainer.seeds, trainer.step)
+                listeners.append(stack.enter_context(board).add)
+            told = "saving where the training stands"
+            stopped = stack.enter_context(gentle_interrupts(lambda: None, say, told))
+            trainer.run(partial(_tell, listeners), stopped)
+        return finished(list(trainer.checkpoints().values()), spec)
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _tell(listeners: list[Callable[[TrainProgress], None]], progress: TrainProgress) -> None:
+    for listen in listeners:
+        listen(progress)
+
+
+def _folder(choice: TrainChoice, training: TrainConfig) -> Path:
+    """Where a training goes that nobody named."""
+    from datasets.cache import label
+
+    assert choice.dataset is not None
+    last = f"-{training.seed + training.seeds - 1}" if training.seeds > 1 else ""
+    return Path("runs") / "train" / f"{label(choice.dataset)}-{choice.agent}-s{training.seed}{last}"
+
+
+def _trainer(
+    parsed: Any, dataset: Dataset, spec: TeamSpec, folder: Path, device: torch.device, stack: ExitStack
+) -> Trainer:
+    """The trainer, with a simulator to play in where that is wanted."""
+    from agents.registry import load_class
+    from agents.training import Evaluation, Trainer
+    from datasets.cache import label
+    from env_adapters import scenarios
+
+    choice, watching, evaluation = parsed.choice, parsed.watching, None
+    if watching.evaluate_every is not None:
+        scenario = scenarios.find(spec.scenario)
+        prepare_engine(scenario, say)
+        simulator = Simulator(scenario.name, observation_layout(spec.layout), watching.evaluate_episodes)
+        evaluation = Evaluation(watching.evaluate_every, stack.enter_context(simulator).play)
+    agent: Any = load_class(choice.agent)(parsed.hyperparameters, spec)
+    return Trainer(
+        agent,
+        dataset,
+        parsed.training,
+        folder,
+        device,
+        dataset_name=label(choice.dataset),
+        execution=parsed.execution,
+        evaluation=evaluation,
+        preset=None if choice.agent == agent.name else choice.agent,
+    )
+
+
+def finished(checkpoints: list[Path], spec: TeamSpec) -> str:
+    """The last lines of a training: its files, and the command that plays the first."""
     from env_adapters import scenarios
     from harness.layouts import option
 
     scenario = scenarios.find(spec.scenario)
     world = f"--map {scenario.name}{option(scenario, spec.layout)}"
-    return f"{checkpoint}\n\nnext: harness evaluate {world} --checkpoint {checkpoint}"
+    files = "\n".join(map(str, checkpoints))
+    return f"{files}\n\nnext: harness evaluate {world} --checkpoint {checkpoints[0]}"
 
 
-def _offline_trainer(
-    choice: TrainChoice, training: TrainConfig, kind: type[Any], hyperparameters: Any, device: torch.device
-) -> Trainer:
-    """The trainer with its dataset open and its folder made."""
-    from agents.training import Trainer
-    from datasets.cache import label, locate
+def _dataset(choice: TrainChoice) -> tuple[Dataset, TeamSpec]:
+    """The dataset, and the specification of the world that it was recorded in."""
+    from datasets.cache import locate
     from datasets.formats.native import open_dataset
     from env_adapters import scenarios
-    from env_adapters.layouts import observation_layout
 
     assert choice.dataset is not None
     if choice.map is not None:
@@ -146,18 +233,24 @@ def _offline_trainer(
         spec = world.spec
     if layout != dataset.card.layout:  # other states, which are learned from, never acted on
         spec = dataclasses.replace(spec, state_size=dataset.card.state_size)
-    agent = kind(hyperparameters, spec)
-    name = label(choice.dataset)
-    folder = choice.out or Path("runs") / "train" / f"{name}-{choice.agent}-s{training.seed}"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return Trainer(agent, dataset, training, folder, device, dataset_name=name)
+    return dataset, spec
 
 
-def _report(progress: TrainProgress, steps: int) -> None:
-    left = (steps - progress.step) / progress.steps_per_s
-    numbers = "  ".join(f"{name} {value:.4g}" for name, value in progress.metrics.items())
-    say(f"step {progress.step}/{steps}  {progress.steps_per_s:.0f}/s  {left / 60:.1f} min left  {numbers}")
+class _Reporter:
+    """Says a line about every row of the learning curves."""
+
+    def __init__(self, steps: int, seeds: tuple[int, ...]) -> None:
+        self._steps = steps
+        self._seeds = f"  {len(seeds)} seeds" if len(seeds) > 1 else ""
+        self._played: dict[str, float] = {}
+
+    def __call__(self, progress: TrainProgress) -> None:
+        left = (self._steps - progress.step) / progress.steps_per_s / 60
+        self._played |= {name: v for name, v in progress.metrics.items() if name in ("return", "win_rate")}
+        shown = progress.metrics | self._played  # the last outcome of playing stays in sight
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        where = f"step {progress.step}/{self._steps}{self._seeds}"
+        say(f"{where}  {progress.steps_per_s:.3g}/s  {left:.1f} min left  {numbers}")
 
 
 def _device(name: str) -> torch.device:
@@ -168,58 +261,11 @@ def _device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-@dataclass(frozen=True)
-class OnlineRun:
-    """Length and seed of an online training."""
-
-    steps: int = 3_000_000
-    """Environment steps, over all games."""
-    seed: int = 0
-    """Decides weights, actions and episodes."""
-    checkpoint_every: int = 100_000
-    """Environment steps between checkpoints kept on disk."""
+_FROM_ZERO = ("seed", "history", "sampling_steps")
+"""Whole numbers that may be 0; 0 sampling steps are all of the diffusion's."""
 
 
-def _train_online(name: str, arguments: list[str]) -> int:
-    import torch
-
-    from agents.online import OnlineConfig, PpoTrainer
-    from agents.ppo import Ppo, PpoConfig
-    from env_adapters import scenarios
-    from harness.layouts import label
-    from harness.warmup import prepare_engine
-
-    parsed = _parse_parts(arguments, run=OnlineRun(), training=OnlineConfig(), hyperparameters=PpoConfig())
-    _check_online(name, parsed.choice)
-    _check_numbers(parsed.run, parsed.training, parsed.hyperparameters)
-    choice, scenario = parsed.choice, scenarios.find(parsed.choice.map)
-    torch.set_num_threads(1)
-    with scenarios.make_vector(scenario.name, parsed.training.n_games, layout=choice.layout) as env:
-        agent = Ppo(parsed.hyperparameters, env.spec)
-        world = f"{scenario.name}{label(scenario, env.spec.layout)}"
-        folder = choice.out or Path("runs") / "train" / f"{world}-{name}-s{parsed.run.seed}"
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        prepare_engine(scenario, say)
-        trainer = PpoTrainer(agent, env, parsed.training, parsed.run.seed, parsed.run.steps)
-        keeper = _Keeper(trainer, folder, parsed.run)
-        trainer.train(keeper.on_update)
-        path = keeper.save(folder / "checkpoint.safetensors")
-    print(_finished(path, agent.spec))
-    return 0
-
-
-def _check_online(name: str, choice: TrainChoice) -> None:
-    """Refuse options that contradict training in the simulator."""
-    if choice.map is None:
-        raise InvalidValueError(f"agent '{name}' trains in the simulator; give a scenario with --map")
-    if choice.dataset is not None:
-        raise InvalidValueError(f"agent '{name}' trains in the simulator; leave --dataset away")
-    if choice.device == "cuda":
-        raise InvalidValueError(f"agent '{name}' trains on the CPU; leave --device away")
-
-
-def _check_numbers(*parts: Any) -> None:
+def check_numbers(*parts: Any) -> None:
     """Refuse counts below one, a negative seed and numbers that are not finite, in options of several dataclasses."""
     for name, value in (item for part in parts for item in vars(part).items()):
         option = f"--{name.replace('_', '-')}"
@@ -227,40 +273,6 @@ def _check_numbers(*parts: Any) -> None:
             raise InvalidValueError(f"{option} has no value; give at least one")
         for number in value if isinstance(value, tuple) else (value,):
             if type(number) is int:
-                check_at_least(option, number, 0 if name == "seed" else 1)
+                check_at_least(option, number, 0 if name in _FROM_ZERO else 1)
             if isinstance(number, float) and not math.isfinite(number):
                 raise InvalidValueError(f"{option} is {number}; give a finite number")
-
-
-class _Keeper:
-    """Reports updates and keeps checkpoints along the way."""
-
-    def __init__(self, trainer: Any, folder: Path, run: OnlineRun) -> None:
-        self._trainer, self._folder, self._run = trainer, folder, run
-        self._kept = 0
-
-    def on_update(self, progress: Progress) -> None:
-        """Report and keep a checkpoint every `checkpoint_every` steps."""
-        if progress.steps // self._run.checkpoint_every == self._kept // self._run.checkpoint_every:
-            return
-        self._kept = progress.steps
-        self.save(self._folder / f"step-{progress.steps:09d}.safetensors")
-        won = "" if progress.win_rate != progress.win_rate else f"  won {progress.win_rate:.0%}"
-        ended = not math.isnan(progress.episode_return)
-        outcome = f"return {progress.episode_return:.2f}{won}" if ended else "no episode ended"
-        say(f"step {progress.steps}/{self._run.steps}  {progress.steps_per_s:.0f}/s  {outcome}")
-
-    def save(self, path: Path) -> Path:
-        """Write the agent as it is now; returns `path`."""
-        from agents.checkpoints import save_checkpoint
-
-        trainer = self._trainer
-        provenance = {
-            "trainer": "ppo",
-            "seed": self._run.seed,
-            "steps": trainer.steps,
-            "total_steps": self._run.steps,  # the learning rate falls over these
-            **dataclasses.asdict(trainer.config),
-        }
-        save_checkpoint(path, trainer.agent, trainer.params, provenance)
-        return path
