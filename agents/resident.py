@@ -6,6 +6,7 @@ side, nor on where the training was interrupted, nor on how many steps are drawn
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -70,7 +71,10 @@ class ResidentData:
 
     @staticmethod
     def _tensor(array: np.ndarray[Any, Any], device: torch.device) -> Tensor:
-        return torch.from_numpy(np.array(array)).to(device)
+        """On the CPU the array itself, mapped from its file or not: nothing writes into it."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+            return torch.from_numpy(array).to(device)
 
     def batch(self, indices: Tensor) -> Batch | WindowBatch:
         """The transitions of these indices, or the windows around them, [B], or [K, B] for K seeds.

@@ -104,6 +104,11 @@ def make(kind: str) -> OfflineAgent:
     return made
 
 
+def test_a_dataset_on_the_cpu_is_not_copied(dataset: Dataset) -> None:
+    data = ResidentData(dataset, CPU)
+    assert data.observations.data_ptr() == dataset.observations.ctypes.data
+
+
 WINDOWED = ["bc-recurrent", "madiff", "dof"]
 
 

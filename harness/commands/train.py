@@ -48,6 +48,8 @@ class TrainChoice:
     """Folder for checkpoint, learning curve and training state (default: below runs/train/)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train; auto takes a CUDA device where there is one. PPO always trains on the CPU."""
+    in_memory: bool = False
+    """Load the dataset instead of mapping its file (on the CPU; a GPU always holds it)."""
 
 
 def main(arguments: list[str]) -> int:
@@ -212,7 +214,7 @@ def _dataset(choice: TrainChoice) -> tuple[Dataset, TeamSpec]:
     assert choice.dataset is not None
     if choice.map is not None:
         scenarios.find(choice.map)
-    dataset = open_dataset(locate(choice.dataset))
+    dataset = open_dataset(locate(choice.dataset), in_memory=choice.in_memory)
     scenario = scenarios.find(dataset.card.scenario)
     if choice.map not in (None, scenario.name, scenario.id):
         raise MismatchError(
