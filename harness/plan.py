@@ -79,9 +79,7 @@ class Plan:
 
         `batch` is the shape of network calls while acting, `training` how the team came about, data hash included.
         """
-        from agents.api import BLOCK_ROWS
-
-        batch = {"network_rows": BLOCK_ROWS, "threads_per_process": 1}
+        batch = {"network_rows": self.team.network_rows, "threads_per_process": 1}
         return {
             "config": self.identity(),
             "source": asdict(self.job),

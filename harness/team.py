@@ -54,6 +54,8 @@ class Team:
     """All agents of B games in one call: B in, policy out."""
     policy: Callable[[int], Policy]
     """The agent of this index alone; equal to its row of `vector`."""
+    network_rows: int | None = None
+    """Rows of every network call while acting; None where code acts."""
 
 
 def load_team(map_name: str, spec: TeamSpec, source: TeamSource) -> Team:
@@ -87,6 +89,7 @@ def load_team(map_name: str, spec: TeamSpec, source: TeamSource) -> Team:
         source=_pinned(source, found.path, mode),
         vector=lambda n_games: BatchedTeam(agent, params, n_games, mode),
         policy=lambda agent_index: DecentralizedPolicy(agent, params, mode),
+        network_rows=agent.block_rows,
     )
 
 
