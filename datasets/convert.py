@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
 from datasets.card import BehaviourRecord, DatasetCard
 from datasets.formats.detect import open_source, recognise
 from datasets.formats.native import NativeWriter, open_dataset
+from datasets.formats.parts import part_folder
 from datasets.formats.source import UNKNOWN, UNKNOWN_SEED, Reading, Source
 from datasets.formats.vault_writer import write_vault
 from env_adapters.errors import CorruptFileError, InvalidValueError, MismatchError, OutputError
@@ -54,7 +54,8 @@ def convert(
     Raises:
         UnknownNameError: there is no dataset.
         CorruptFileError: the source is damaged or makes no sense; the message names file, key and row.
-        InvalidValueError: source and target are the same.
+        MismatchError: the layout that is named for the data is one of a simulator and does not fit them.
+        InvalidValueError: source and target are the same, or `reading.terminals` makes no sense for this format.
         OutputError: the target cannot be written. In every case nothing half-written is left.
         MissingExtraError: a vault is read or written without tensorstore.
     """
@@ -73,14 +74,11 @@ def convert(
         return _to_native(source, path, out, progress)
     if out.exists():
         raise OutputError(f"cannot write {out}: it exists; choose another folder")
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".part"))
-    try:
+    with ExitStack() as stack:
+        with writing(out):
+            folder = stack.enter_context(part_folder(out))
         conversion = _to_native(source, path, folder / "dataset.h5", progress)
         write_vault(open_dataset(folder / "dataset.h5", verify=False), out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return conversion
 
 
@@ -98,4 +96,5 @@ def _to_native(source: Source, path: Path, out: Path, progress: Progress | None)
                 if progress is not None:
                     progress(writer.n_transitions)
             records.append(BehaviourRecord(part.name, UNKNOWN, UNKNOWN, played))
-        return Conversion(writer.finish(records, source.name, source.notes), source.format, source.notes)
+        notes = (*source.notes, *source.finish())
+        return Conversion(writer.finish(records, source.name, notes), source.format, notes)

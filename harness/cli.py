@@ -119,15 +119,17 @@ def run(arguments: Sequence[str]) -> int:
         module = importlib.import_module(f"harness.commands.{COMMANDS[name].module}")
         return cast(Callable[[list[str]], int], module.main)(rest)
     except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(str(stop) or COMMANDS[name].interrupted) from None
+        stop.args = (str(stop) or COMMANDS[name].interrupted,)
+        raise
     except SystemExit as stop:  # the help of a command was printed
         return cast(int, stop.code)
 
 
 def main() -> None:
     """Entry point of the console script."""
-    from harness.errors import run_command
+    from harness.errors import raise_on_ending_signals, run_command
 
+    raise_on_ending_signals()
     warnings.formatwarning = lambda message, *_, **__: f"harness: warning: {message}\n"
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from types import FrameType
 
 from env_adapters.errors import HarnessError, InvalidValueError, OutputError
 from harness.tables import printable
@@ -33,12 +35,39 @@ EXIT_CODES: dict[int, str] = {
     14: "a check failed: a run, a team or an adapter is not what it claims to be",
     15: "a simulator failed, or no episode of an evaluation came to its end",
     16: "a download failed, or working offline forbids it",
+    129: "the terminal was closed (SIGHUP)",
     130: "interrupted by the user",
     141: "the reader of standard output went away",
+    143: "ended by the system (SIGTERM)",
 }
 """Exit code -> meaning; public, a code is never reused."""
 
 _DEBUG = "HARNESS_DEBUG"
+
+
+class EndedError(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, raised where the program is, so that it cleans up as after Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
+
+
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def raise_on_ending_signals() -> None:
+    """Have SIGTERM and SIGHUP raise EndedError, unless the caller ignores or handles them (`nohup` does)."""
+    for number in _ENDING:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    for repeated in _ENDING:  # some senders do it twice, which must not disturb the cleaning up
+        if signal.getsignal(repeated) is _end:
+            signal.signal(repeated, signal.SIG_IGN)
+    raise EndedError(number)
 
 
 _LONGEST_WORD, _LONGEST_LINE = 200, 2000
@@ -110,8 +139,9 @@ def run_command(main: Callable[[], int]) -> int:
         _say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt as stop:  # its text, where there is one, says what is left behind
-        _say(f"interrupted; {str(stop) or 'what was finished is kept, the same command continues'}")
-        return 130
+        how = "ended by a signal" if isinstance(stop, EndedError) else "interrupted"
+        _say(f"{how}; {str(stop) or 'what was finished is kept, the same command continues'}")
+        return getattr(stop, "exit_code", 130)
     except BrokenPipeError as error:  # of standard output, or of a worker that died
         return 141 if _reader_is_gone() else _unexpected(error)
     except OSError as error:

@@ -12,7 +12,7 @@ OPTIONS: list[Row] = [
     (2, "evaluate --map 3m --agent random --act-mode ''", r"--act-mode is empty; leave it out, or give a value \(an unset variable\?\)"),
     (6, "evaluate --map 3m --episodes -0", r"--episodes is 0; give a number from 1 to 1000000"),
     (2, "evaluate --map 3m --episodes nan", r"--episodes is 'nan', expected INT"),
-    (2, "evaluate --map 3m --episodes 1e3", r"--episodes is '1e3', expected INT"),
+    (2, "evaluate --map 3m --episodes 1e-3", r"--episodes is '1e-3', expected INT"),
     (6, "evaluate --map 3m --episodes 99999999999999999999", r"--episodes is .*; give a number from 1 to 1000000"),
     (2, "evaluate --map 3m --episodes $DIGITS", r"--episodes is '99 .*', expected INT"),
     (2, "evaluate --map 3m --episodes ''", r"--episodes is empty; leave it out, or give a value \(an unset variable\?\)"),

@@ -58,7 +58,7 @@ RUNS: list[Row] = [
     (6, "compare runs/a runs/b --confidence 95", r"--confidence is 95\.0; give a number between 0 and 1, such as 0\.95 or 0\.05"),
     (2, "compare runs/a runs/b --confidence high", r"--confidence is 'high', expected FLOAT"),
     (6, "compare runs/a runs/b --n-resamples 0", r"--n-resamples is 0; give a number from 1 to 1000000"),
-    (2, "compare runs/a runs/b --n-resamples 1e4", r"--n-resamples is '1e4', expected INT"),
+    (2, "compare runs/a runs/b --n-resamples 2.5e0", r"--n-resamples is '2.5e0', expected INT"),
     (6, "compare runs/a runs/b --n-resamples 99999999999999", r"--n-resamples is 99999999999999; give a number from 1 to 1000000"),
     (6, "compare runs/a runs/b --seed -1", r"--seed is -1; give at least 0"),
     (2, "compare runs/a runs/b --json yes", r"'yes' is unknown"),

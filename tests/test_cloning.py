@@ -173,7 +173,12 @@ def toy_clones(spec: TeamSpec) -> dict[str, tuple[OfflineAgent, int, float]]:
     }
 
 
-@pytest.mark.parametrize("name", toy_clones(LINE))
+SLOW = ("meanflow", "diffusion-vp")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in toy_clones(LINE)]
+)
 def test_samples_have_both_modes(name: str) -> None:
     agent, steps, rate = toy_clones(LINE)[name]
     assert has_two_modes(samples(agent, train_toy(agent, two_modes(), steps, rate=rate), "fresh"), near=0.75)

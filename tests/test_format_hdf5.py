@@ -31,6 +31,7 @@ def omiga(d: int = 14, n: int = 3) -> Arrays:
     rng = np.random.default_rng(0)
     t = sum(ROWS)
     o = rng.normal(size=(t, n, d))
+    o = (o - o.mean(-1, keepdims=True)) / o.std(-1, keepdims=True)
     ended = np.zeros((t, n))
     ended[np.cumsum(ROWS) - 1] = 1
     return {
@@ -117,6 +118,7 @@ def test_omigas_observations_are_the_simulators_but_its_states_are_not(tmp_path:
             dataset.check_matches(dataclasses.replace(env.spec, state_size=14, layout=layout))
 
 
+@pytest.mark.slow
 def test_omigas_robots_can_be_trained_on_and_played(tmp_path: Path) -> None:
     pytest.importorskip("mujoco")
     read(save(tmp_path / "Hopper-v2-3x1-expert.hdf5", omiga()), tmp_path)
@@ -206,13 +208,13 @@ OMIGA_BAD: dict[str, tuple[Callable[[Arrays], None], str]] = {
 }  # fmt: skip
 PYMARL_BAD: dict[str, tuple[Callable[[Arrays], None], str]] = {
     "missing": (lambda arrays: arrays.pop("reward"), "'reward' is missing"),
-    "nan": (put("obs", (1, 60, 2, 3), np.nan), "'obs' row 1 is not finite"),
-    "unknown action": (put("actions", (3, 5, 0), 12), "'actions' row 3 is .* 0 to 11"),
-    "forbidden action": (put("avail_actions", (0, 2), 0), "'actions' row 0 of agent 0 .* not available"),
-    "holes": (put("filled", (1, 5), 0), "'filled' row 1 is not ones followed by zeros"),
-    "after the end": (put("filled", (0, slice(0, 9)), 1), "row 0 covers 9 moments, but the end is flagged after 4"),
-    "empty episode": (put("filled", 1, 0), "row 1 covers 0 moments"),
-    "flag": (put("terminated", (2, 0), 3), "'terminated' row 2 is neither"),
+    "nan": (put("obs", (1, 60, 2, 3), np.nan), "'obs' episode 1, step 60, agent 2 is not finite"),
+    "unknown action": (put("actions", (3, 5, 0), 12), "'actions' episode 3, step 5 is .* 0 to 11"),
+    "forbidden action": (put("avail_actions", (0, 2), 0), "'actions' episode 0, step 2 of agent 0 .* not available"),
+    "holes": (put("filled", (1, 5), 0), "'filled' episode 1, step 5 is not ones followed by zeros"),
+    "after the end": (put("filled", (0, slice(0, 9)), 1), "episode 0 covers 9 moments, but the end is flagged after 4"),
+    "empty episode": (put("filled", 1, 0), "episode 1 covers 0 moments"),
+    "flag": (put("terminated", (2, 0), 3), "'terminated' episode 2, step 0 is neither"),
     "shape": (replace("reward", lambda r: r[:, :50]), r"'reward' has shape \(4, 50, 1\)"),
 }  # fmt: skip
 

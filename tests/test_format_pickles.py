@@ -324,16 +324,16 @@ def change(place: int, value: Any, agent: int = 2, step: int = 1) -> Callable[[E
 
 
 BAD: dict[str, tuple[Callable[[Episode], Any], str]] = {
-    "nan": (lambda c: c[1][2][1].__setitem__(4, np.nan), r"'observations' row 2 is not finite"),
-    "unknown action": (change(2, [12]), r"'actions' row 1 is .* 0 to 11"),
-    "forbidden action": (change(5, np.zeros(A)), r"'actions' row 1 of agent 2 .* not available"),
-    "rewards": (change(3, [7.0]), r"'rewards' row 1 differs between agents"),
+    "nan": (lambda c: c[1][2][1].__setitem__(4, np.nan), r"'entry 1 \(observations\)' row 2 is not finite"),
+    "unknown action": (change(2, [12]), r"'entry 2 \(actions\)' row 1 is .* 0 to 11"),
+    "forbidden action": (change(5, np.zeros(A)), r"'entry 2 \(actions\)' row 1 of agent 2 .* not available"),
+    "rewards": (change(3, [7.0]), r"'entry 3 \(rewards\)' row 1 differs between agents"),
     "short": (lambda c: c[3].pop(), r"holds \[2, 3\] steps of its agents"),
     "entries": (lambda c: c[0][1].pop(), "row 1 of agent 0 does not hold 6 entries"),
-    "shape": (change(1, np.zeros(9)), r"'observations' row 1 has \(9,\), expected \(124,\)"),
-    "text": (change(3, ["x"]), r"'rewards' row 1 is not made of numbers"),
-    "nothing": (change(0, None), r"'states' row 1 is not made of numbers"),
-    "empty": (change(0, []), r"'states' row 1 is not made of numbers"),
+    "shape": (change(1, np.zeros(9)), r"'entry 1 \(observations\)' row 1 has \(9,\), expected \(124,\)"),
+    "text": (change(3, ["x"]), r"'entry 3 \(rewards\)' row 1 is not made of numbers"),
+    "nothing": (change(0, None), r"'entry 0 \(states\)' row 1 is not made of numbers"),
+    "empty": (change(0, []), r"'entry 0 \(states\)' row 1 is not made of numbers"),
 }
 
 
@@ -356,6 +356,6 @@ def test_episodes_of_other_sizes_and_folders_without_episodes(tmp_path: Path) ->
     folder = tmp_path / "3m" / "good"
     save_torch(folder / "0.pkl", episode(2))
     save_torch(folder / "1.pkl", episode(2)[:3])
-    with pytest.raises(CorruptFileError, match=r"1\.pkl: 'states' has rows of shape \(3, 156\)"):
+    with pytest.raises(CorruptFileError, match=r"1\.pkl: 'entry 0 \(states\)' has rows of shape \(3, 156\)"):
         convert(folder, tmp_path / "x.h5")
     assert not (tmp_path / "x.h5").exists()

@@ -23,7 +23,7 @@ WORLDS = {DISCRETE.action_kind: "3m", CONTINUOUS.action_kind: "3hopper"}
 @pytest.mark.parametrize(
     ("name", "world_name"),
     [
-        (entry.name, world)
+        pytest.param(entry.name, world, marks=[pytest.mark.slow] if entry.name == "dof" else [])
         for entry in registry.AGENTS.values()
         for kind, world in WORLDS.items()
         if entry.kind == "offline" and entry.actions in ("both", kind)

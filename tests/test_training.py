@@ -100,6 +100,7 @@ Trainer(agent, open_dataset(data), config, out, torch.device("cpu")).run()
 """
 
 
+@pytest.mark.slow
 def test_kill_minus_nine_at_any_moment(
     data_path: Path, agent: Vgm2p, dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -6,12 +6,12 @@ otherwise it was truncated. MADiff's observations begin with the one-hot index o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from datasets.formats import layout, source
+from datasets.formats.findings import Findings
 from datasets.formats.source import Part, Reading, Source
 from datasets.formats.streams import Cut, Stream
 from datasets.schema import Array
@@ -53,13 +53,10 @@ def open_madiff(path: Path, reading: Reading) -> Source:
     sizes = _sizes(path, keys, arrays)
     if sizes.action_kind == "continuous":
         keys.pop("available_actions", None)
-    spec = layout.foreign_spec("madiff", "folder", reading.map or path.parent.name, sizes, reading.layout)
-    cuts, shortened = _cuts(path, load(path, "path_lengths"), load(path, "discounts"), len(arrays["rewards"]))
-    notes = (
-        (f"{shortened} truncated episodes gave their last row for the observation after the last step",)
-        if shortened
-        else ()
-    )
+    scenario = reading.map or path.parent.name
+    spec = layout.foreign_spec("madiff", "folder", scenario, sizes, reading.layout)
+    findings = Findings(path, "discounts.npy", scenario, reading.terminals)
+    cuts = _cuts(path, load(path, "path_lengths"), load(path, "discounts"), len(arrays["rewards"]), findings)
 
     def read(name: str, start: int, stop: int) -> Array:
         rows = arrays["observations" if name == "states" and name not in arrays else name][start:stop]
@@ -70,9 +67,15 @@ def open_madiff(path: Path, reading: Reading) -> Source:
     n_actions = sizes.action_size if sizes.action_kind == "discrete" else None
     keys.setdefault("states", "obs")
     stream = Stream(
-        path, {name: f"{key}.npy" for name, key in keys.items()}, read, n_actions, reading.keep_illegal
+        path,
+        {name: f"{key}.npy" for name, key in keys.items()},
+        read,
+        n_actions,
+        reading.keep_illegal,
+        findings,
     )
-    return Source("madiff", spec, (Part(path.name, lambda: stream.episodes(cuts)),), notes)
+    parts = (Part(path.name, lambda: stream.episodes(cuts)),)
+    return Source("madiff", spec, parts, finish=findings.notes)
 
 
 def _sizes(path: Path, keys: dict[str, str], arrays: dict[str, Array]) -> layout.Sizes:
@@ -106,8 +109,8 @@ def _sizes(path: Path, keys: dict[str, str], arrays: dict[str, Array]) -> layout
     )
 
 
-def _cuts(path: Path, lengths: Array, discounts: Array, n_rows: int) -> tuple[list[Cut], int]:
-    """The episodes, and how many of them lost a transition."""
+def _cuts(path: Path, lengths: Array, discounts: Array, n_rows: int, findings: Findings) -> list[Cut]:
+    """The episodes that keep a transition."""
     wrong = (lengths < 1) | (lengths % 1 != 0)
     source.check_rows(path, "path_lengths.npy", 0, wrong, "is not a length")
     ends = np.cumsum(lengths.reshape(-1).astype(np.int64))
@@ -117,13 +120,15 @@ def _cuts(path: Path, lengths: Array, discounts: Array, n_rows: int) -> tuple[li
             "path_lengths.npy",
             f"adds up to {ends[-1]}, obs.npy has {n_rows} rows, discounts.npy {len(discounts)}",
         )
-    final = discounts[ends - 1].reshape(len(ends), -1)
-    cuts = list(_each(ends, np.all(final == 0, axis=1)))
-    return [cut for cut in cuts if cut.n_transitions], sum(cut.has_final_row for cut in cuts)
-
-
-def _each(ends: Array, terminated: Array) -> Iterator[Cut]:
-    first = 0
-    for end, is_terminal in zip(ends.tolist(), terminated.tolist(), strict=True):
-        yield Cut(first, end - first - (not is_terminal), is_terminal, not is_terminal)
+    outside = ~((discounts >= 0) & (discounts <= 1))
+    source.check_rows(path, "discounts.npy", 0, outside, "is not a number from 0 to 1")
+    over = np.all(discounts.reshape(n_rows, -1) == 0, axis=1)
+    final, inside = over[ends - 1], over.copy()
+    inside[ends - 1] = False
+    source.check_rows(path, "discounts.npy", 0, inside, "is 0, but the path goes on")
+    cuts, first = [], 0
+    for end, flagged in zip(ends.tolist(), final.tolist(), strict=True):
+        cuts.append(findings.cut_path(end - first, flagged, first, place=end - 1))
         first = end
+    findings.check_ends()
+    return [cut for cut in cuts if cut.n_transitions]

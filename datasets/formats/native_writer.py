@@ -8,7 +8,6 @@ import hashlib
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from datasets.card import BehaviourRecord, DatasetCard, ReturnStatistics
 from datasets.episode_rows import episode_rows
+from datasets.formats.parts import part_folder
 from datasets.formats.seal import SEAL_SIZE, Extent, write_seal
 from datasets.schema import Array, Column, Rows, columns, row_counts
 from env_adapters.api import TeamSpec
@@ -125,8 +125,8 @@ class NativeWriter:
         self._table: dict[str, Column] = {}
         self._streams: dict[str, _Stream] = {}
         with _output_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+            self._place = contextlib.ExitStack()
+            self._folder = self._place.enter_context(part_folder(path))
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +137,7 @@ class NativeWriter:
         for stream in self._streams.values():
             with contextlib.suppress(OSError):  # a full disk fails again when buffers are flushed
                 stream.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._place.close()
 
     @property
     def n_transitions(self) -> int:

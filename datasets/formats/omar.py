@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.formats import layout, source
+from datasets.formats.findings import Findings
 from datasets.formats.folders import load
 from datasets.formats.source import Part, Reading, Source
 from datasets.formats.streams import Cut, Stream, cut_after_last_transitions
@@ -37,15 +38,17 @@ def open_omar(path: Path, reading: Reading) -> Source:
         if seed.sizes != sizes:
             raise source.corrupt(seed.folder, "obs_0.npy", f"makes {seed.sizes}, the first seed has {sizes}")
     above = path.resolve() if seeds != [path] else path.resolve().parent
-    spec = layout.foreign_spec("omar", "folder", reading.map or above.parent.name, sizes, reading.layout)
-    parts = []
-    for seed in opened:
-        cuts = seed.cuts()
-        parts.append(Part(f"{above.name}/{seed.folder.name}", partial(seed.episodes, cuts)))
     scenario = reading.map or above.parent.name
+    spec = layout.foreign_spec("omar", "folder", scenario, sizes, reading.layout)
+    parts, notes = [], []
+    for seed in opened:
+        findings = Findings(seed.folder, "dones", scenario, reading.terminals)
+        cuts = seed.cuts(findings)
+        parts.append(Part(f"{above.name}/{seed.folder.name}", partial(seed.episodes, cuts, findings)))
+        notes.append(findings.notes)
     environment = "mpe" if scenario.startswith("simple_") else "mamujoco"
     name = layout.catalog_name("omar", environment, scenario, above.name)
-    return Source("omar", spec, tuple(parts), name=name)
+    return Source("omar", spec, tuple(parts), name=name, finish=lambda: [n for note in notes for n in note()])
 
 
 class _Seed:
@@ -61,6 +64,10 @@ class _Seed:
             key: [load(folder, f"{key}_{agent}") for agent in range(self.n_agents)]
             for key in (*_KEYS.values(), "dones", *self._states())
         }
+        for key in ("obs", "next_obs", "acs"):
+            shape = self._arrays[key][0].shape
+            if len(shape) != 2:
+                raise source.corrupt(folder, f"{key}_0.npy", f"has shape {shape}, expected (rows, size)")
         self.n_rows = len(self._arrays["obs"][0])
         for key, arrays in self._arrays.items():
             for agent, array in enumerate(arrays):
@@ -71,9 +78,6 @@ class _Seed:
                         f"has shape {array.shape}, others have {self.n_rows} rows of {arrays[0].shape[1:]}",
                     )
         observation, action = self._arrays["obs"][0].shape, self._arrays["acs"][0].shape
-        for key, shape in (("obs_0.npy", observation), ("acs_0.npy", action)):
-            if len(shape) != 2:
-                raise source.corrupt(folder, key, f"has shape {shape}, expected (rows, size)")
         state = (
             self._arrays["states"][0].shape[1] if "states" in self._arrays else self.n_agents * observation[1]
         )
@@ -83,7 +87,7 @@ class _Seed:
         both = ("states", "next_states")
         return both if all((self.folder / f"{key}_0.npy").is_file() for key in both) else ()
 
-    def cuts(self) -> list[Cut]:
+    def cuts(self, findings: Findings) -> list[Cut]:
         """Episodes end where `dones` says so (terminated) or where the rows do not go on (truncated)."""
         done = np.zeros(self.n_rows, dtype=np.bool_)
         breaks = np.zeros(self.n_rows, dtype=np.bool_)
@@ -95,14 +99,15 @@ class _Seed:
             expected = self._read("next_obs", start, start + len(following))
             breaks[start : start + len(following)] = (following != expected).any(axis=(1, 2))
         breaks[-1] = True
-        cuts = cut_after_last_transitions(done, breaks & ~done, truncated_keep_all=True).episodes
-        if self.n_rows >= 10 and len(cuts) > self.n_rows // 2:
+        cuts = cut_after_last_transitions(done, breaks & ~done, truncated_keep_all=True)
+        if self.n_rows >= 10 and len(cuts.episodes) > self.n_rows // 2:
             raise source.corrupt(
                 self.folder, "next_obs", "does not lead to the next row; episodes cannot be cut"
             )
-        return cuts
+        findings.stream(cuts)
+        return cuts.episodes
 
-    def episodes(self, cuts: list[Cut]) -> Iterator[Episode]:
+    def episodes(self, cuts: list[Cut], findings: Findings) -> Iterator[Episode]:
         """Read them in blocks."""
         keys = {name: f"{key}_*.npy" for name, key in _KEYS.items()}
         state = "states" if "states" in self._arrays else "obs"
@@ -114,7 +119,7 @@ class _Seed:
                 return rows[:, 0] if state == "states" else rows.reshape(len(rows), -1)
             return self._read(_KEYS[name], start, stop)
 
-        return Stream(self.folder, keys, read, None).episodes(cuts)
+        return Stream(self.folder, keys, read, None, findings=findings).episodes(cuts)
 
     def _read(self, key: str, start: int, stop: int) -> Array:
         """Rows [B, N, ...]."""

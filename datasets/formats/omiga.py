@@ -12,14 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from datasets.formats import layout, source
+from datasets.formats.findings import Findings
 from datasets.formats.hdf5 import Arrays
 from datasets.formats.source import Part, Reading, Source
 from datasets.formats.streams import Stream, cut_after_last_transitions, cut_at_terminal_rows
 from datasets.schema import Array
-from env_adapters.mamujoco.robots import DATASET_TEAMS, ROBOTS
+from env_adapters.mamujoco.robots import DATASET_TEAMS
 
 _KEYS = {"observations": "o", "states": "s", "actions": "a", "rewards": "r"}
 _BLOCK = 1_000_000
+_LIMIT = 1000
+"""Steps of every robot of OMIGA, where the name is none of ours."""
 
 
 def open_omiga(path: Path, reading: Reading) -> Source:
@@ -38,25 +41,28 @@ def open_omiga(path: Path, reading: Reading) -> Source:
     if len(state) not in (2, 3):
         raise source.corrupt(path, "s", f"has shape {state}, expected (rows, agents, size)")
     sizes = layout.Sizes(shape[1], shape[2], state[-1], "continuous", actions[2])
-    scenario, quality = _name(path)
-    spec = layout.foreign_spec("omiga", "mamujoco", reading.map or scenario, sizes, reading.layout)
+    named, quality = _name(path)
+    scenario = reading.map or named
+    standardised = source.is_standardised(arrays.read("o", 0, min(64, arrays.n_rows)))
+    spec = layout.foreign_spec("omiga", "mamujoco", scenario, sizes, reading.layout, standardised)
+    findings = Findings(path, "d", scenario, reading.terminals, _LIMIT)
     ended = _ended(arrays)
     if reading.terminals == "transition":
         cuts = cut_after_last_transitions(ended, np.zeros_like(ended))
     else:
-        cuts = cut_at_terminal_rows(ended, _limit(reading.map or scenario))
+        cuts = cut_at_terminal_rows(ended, findings.limit or _LIMIT)
     if not cuts.episodes:
         raise source.corrupt(path, "d", "flags no end of an episode")
+    findings.stream(cuts)
 
     def read(name: str, start: int, stop: int) -> Array:
         rows = arrays.read(_KEYS[name], start, stop)
         return rows[:, 0] if name == "states" and rows.ndim == 3 else rows
 
-    stream = Stream(path, _KEYS, read, None)
-    notes = (f"{cuts.n_left_out} rows outside whole episodes were left out",) if cuts.n_left_out else ()
+    stream = Stream(path, _KEYS, read, None, findings=findings)
     parts = (Part(quality, lambda: stream.episodes(cuts.episodes)),)
-    name = layout.catalog_name("omiga", "mamujoco", reading.map or scenario, quality)
-    return Source("omiga", spec, parts, notes, name if quality != scenario else "")
+    name = layout.catalog_name("omiga", "mamujoco", scenario, quality) if quality != named else ""
+    return Source("omiga", spec, parts, name=name, finish=findings.notes)
 
 
 def _name(path: Path) -> tuple[str, str]:
@@ -71,15 +77,10 @@ def _name(path: Path) -> tuple[str, str]:
     return f"{task}-{partition}", quality
 
 
-def _limit(scenario: str) -> int:
-    team = DATASET_TEAMS.get(scenario)
-    return ROBOTS[team.task].episode_limit if team is not None else 1000
-
-
 def _ended(arrays: Arrays) -> Array:
-    """The first column of `d`, bool[T]."""
+    """`d`, which is the same for all agents, bool[T]."""
     blocks = []
     for start in range(0, arrays.n_rows, _BLOCK):
         rows = arrays.read("d", start, min(start + _BLOCK, arrays.n_rows))
-        blocks.append(source.flags(arrays.path, "d", start, rows.reshape(len(rows), -1)[:, :1]))
+        blocks.append(source.flags(arrays.path, "d", start, rows.reshape(len(rows), -1)))
     return np.concatenate(blocks)

@@ -20,11 +20,11 @@ from typing import IO, Self
 import numpy as np
 
 from datasets.formats import layout, source
-from datasets.formats.pickled_child import KEYS
+from datasets.formats.findings import Findings
+from datasets.formats.pickled_child import ENTRIES, KEYS
 from datasets.formats.source import Part, Reading, Source
-from datasets.formats.streams import Cut, Stream
+from datasets.formats.streams import Stream
 from datasets.schema import Array
-from env_adapters import scenarios
 from env_adapters.errors import CorruptFileError
 from env_adapters.rollout import Episode
 
@@ -70,32 +70,31 @@ def open_omiga_smac(path: Path, reading: Reading) -> Source:
     above = path.resolve()
     scenario = reading.map or above.parent.name
     spec = layout.foreign_spec("omiga", "smac_v1", scenario, sizes, reading.layout)
-    known = scenarios.SCENARIOS.get(scenario)
-    limit = None if known is None else known.episode_limit
-    notes = (
-        "episodes that reach the map's limit, or have no end flagged, gave their last row for the observation after "
-        "the last step, which the source does not store",
-    )
+    findings = Findings(path, ENTRIES["dones"], scenario, reading.terminals)
+
+    def finish() -> Iterator[str]:
+        findings.check_ends()
+        yield from findings.notes()
+
     name = layout.catalog_name("omiga", "smac_v1", scenario, above.name)
-    return Source(
-        "omiga-smac",
-        spec,
-        (Part(above.name, lambda: _episodes(files, sizes, limit, reading)),),
-        notes,
-        name,
-    )
+    parts = (Part(above.name, lambda: _episodes(files, sizes, findings, reading)),)
+    return Source("omiga-smac", spec, parts, name=name, finish=finish)
 
 
 def _episodes(
-    files: list[Path], sizes: layout.Sizes, limit: int | None, reading: Reading
+    files: list[Path], sizes: layout.Sizes, findings: Findings, reading: Reading
 ) -> Iterator[Episode]:
     with _Child() as child:
         for file in files:
             arrays = child.read(file)
             _check_sizes(file, arrays, sizes)
             length = len(arrays["rewards"])
-            terminated = bool(np.all(arrays["dones"][-1] != 0)) and (limit is None or length < limit)
-            cut = Cut(0, length, True, False) if terminated else Cut(0, length - 1, False, True)
+            over = np.all(arrays["dones"].reshape(length, -1) != 0, axis=1)
+            source.check_rows(
+                file, ENTRIES["dones"], 0, over[:-1], "is true of all agents, but the episode goes on"
+            )
+            flagged = bool(over[-1]) and length != findings.limit
+            cut = findings.cut_path(length, flagged, place=f"of {file.name}")
             if cut.n_transitions:
                 yield from _stream(file, arrays, sizes, reading).episodes([cut])
 
@@ -107,7 +106,7 @@ def _stream(file: Path, arrays: dict[str, Array], sizes: layout.Sizes, reading: 
             return rows.reshape(len(rows), -1)
         return rows[..., 0] if name in ("actions", "rewards") else rows
 
-    keys = {key: key for key in KEYS if key != "dones"}
+    keys = {key: ENTRIES[key] for key in KEYS if key != "dones"}
     return Stream(file, keys, read, sizes.action_size, reading.keep_illegal)
 
 
@@ -120,7 +119,7 @@ def _check_sizes(file: Path, arrays: dict[str, Array], sizes: layout.Sizes) -> N
     for key in KEYS:
         shape, size = arrays[key].shape[1:], (sizes.n_agents, expected.get(key, 1))
         if shape != size:
-            raise source.corrupt(file, key, f"has rows of shape {shape}, expected {size}")
+            raise source.corrupt(file, ENTRIES[key], f"has rows of shape {shape}, expected {size}")
 
 
 class _Child:

@@ -23,6 +23,8 @@ from datasets.formats.pickled_values import MAX_ITEMS, Holder, RefusedError
 
 KEYS = ("states", "observations", "actions", "rewards", "dones", "available_actions")
 """Entries of a step, in this order; arrays [L, N, ...]."""
+ENTRIES = {key: f"entry {place} ({key})" for place, key in enumerate(KEYS)}
+"""What messages call them: the files have no names, only places in a list."""
 MAX_AGENTS, MAX_STEPS = 64, 10_000
 _MEMORY_BYTES = 3 << 30
 """Beyond what the process has when it starts."""
@@ -53,9 +55,11 @@ def episode(content: bytes) -> list[np.ndarray[Any, Any]]:
                     raise RefusedError(f"row {step} of agent {agent} does not hold {len(KEYS)} entries")
                 rows.append(_flat(steps[step][place], key, step))
                 if rows[-1].shape != rows[0].shape:
-                    raise RefusedError(f"'{key}' row {step} has {rows[-1].shape}, expected {rows[0].shape}")
+                    raise RefusedError(
+                        f"'{ENTRIES[key]}' row {step} has {rows[-1].shape}, expected {rows[0].shape}"
+                    )
                 if len(rows) * math.prod(rows[0].shape) > MAX_ITEMS:
-                    raise RefusedError(f"'{key}' has more than {MAX_ITEMS} numbers")
+                    raise RefusedError(f"'{ENTRIES[key]}' has more than {MAX_ITEMS} numbers")
         arrays.append(np.stack(rows).reshape(length, len(agents), -1))
     return arrays
 
@@ -72,10 +76,10 @@ def _flat(value: Any, key: str, step: int) -> np.ndarray[Any, Any]:
         value = [item.value.item() if _is_number(item) else item for item in value]
     items = value if isinstance(value, list) else [value]
     if not isinstance(value, np.ndarray) and not set(map(type, items)) <= {bool, int, float}:
-        raise RefusedError(f"'{key}' row {step} is not made of numbers")
+        raise RefusedError(f"'{ENTRIES[key]}' row {step} is not made of numbers")
     flat = np.asarray(value).reshape(-1)
     if flat.dtype.kind not in "biuf" or not len(flat):
-        raise RefusedError(f"'{key}' row {step} is not made of numbers")
+        raise RefusedError(f"'{ENTRIES[key]}' row {step} is not made of numbers")
     return flat.astype(np.float64 if flat.dtype.kind == "f" else np.int64)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ MAX_ROWS = 1_000_000_000
 """Rows of one array; no public dataset has a hundredth of them."""
 MAX_ROW_BYTES = 1 << 24
 """Bytes of one row of an array."""
+MAX_NUMBER = 1e6
+"""Largest magnitude of a reward or of a component of an action. Rewards of the public datasets stay below 100 a step."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Reading:
     """What the observations are; only if the user knows better than the reader."""
     terminals: str = "auto"
     """Where the end of an episode is flagged: `transition` (at its last transition), `row` (at a row of its own after
-    that, which holds the final observation), or `auto`."""
+    that, which holds the final observation), nowhere (`path`: where the rows of an episode end, it terminated, unless it
+    has the length of the scenario's limit), or `auto`."""
     keep_illegal: bool = False
     """Keep stored actions that the stored masks forbid, instead of refusing the source."""
 
@@ -56,14 +59,18 @@ class Source:
     spec: TeamSpec
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
-    """What was corrected, left out or not known, one sentence each."""
+    """How the source was understood, one sentence each."""
     name: str = ""
     """Catalog name, where the path tells it."""
+    finish: Callable[[], Iterable[str]] = tuple
+    """Called when all episodes were read; returns notes on what was left out or corrected, and raises CorruptFileError
+    where the episodes make no sense together."""
 
 
-def corrupt(path: Path, key: str, problem: str, row: int | None = None) -> CorruptFileError:
-    """The error for contents that make no sense, as one line."""
-    place = f"{path}: '{key}'" + ("" if row is None else f" row {row}")
+def corrupt(path: Path, key: str, problem: str, row: int | str | None = None) -> CorruptFileError:
+    """The error for contents that make no sense, as one line; `row` is a number or a place in words."""
+    at = f"row {row}" if isinstance(row, int) else row
+    place = f"{path}: '{key}'" + ("" if at is None else f" {at}")
     return CorruptFileError(f"{place} {problem}; fetch the dataset anew or repair it")
 
 
@@ -80,18 +87,35 @@ def check_numeric(path: Path, key: str, dtype: np.dtype[np.generic] | None) -> N
         raise corrupt(path, key, f"has type {dtype}, expected numbers")
 
 
-def check_rows(path: Path, key: str, first_row: int, wrong: Array, problem: str) -> None:
-    """Raise CorruptFileError that names the first row in which `wrong` [B, ...] is true."""
+Places = Callable[[int], int | str]
+"""Index within a block -> the row's number, or its place in words."""
+
+
+def check_rows(path: Path, key: str, places: int | Places, wrong: Array, problem: str) -> None:
+    """Raise CorruptFileError that names the first row in which `wrong` [B, ...] is true; `places` may be the first row."""
     if wrong.any():
-        raise corrupt(path, key, problem, first_row + int(np.argwhere(wrong)[0][0]))
+        index = int(np.argwhere(wrong)[0][0])
+        raise corrupt(path, key, problem, places + index if isinstance(places, int) else places(index))
 
 
-def finite(path: Path, key: str, first_row: int, values: Array) -> Array:
+def finite(path: Path, key: str, places: int | Places, values: Array) -> Array:
     """The values as float32; CorruptFileError where one is not finite in it."""
     with np.errstate(over="ignore"):
         stored = np.asarray(values, dtype=np.float32)
-    check_rows(path, key, first_row, ~np.isfinite(stored), "is not finite in single precision")
+    check_rows(path, key, places, ~np.isfinite(stored), "is not finite in single precision")
     return stored
+
+
+def check_size_of(path: Path, key: str, places: int | Places, values: Array) -> None:
+    """Rewards, and actions that are numbers, beyond ±MAX_NUMBER are no such thing; CorruptFileError."""
+    wrong = np.abs(values) > MAX_NUMBER
+    check_rows(path, key, places, wrong, f"is beyond ±{MAX_NUMBER:.0f}, which no world gives")
+
+
+def masks(path: Path, key: str, places: int | Places, values: Array) -> Array:
+    """Availability masks bool[...] from any numeric type; CorruptFileError for values other than 0 and 1."""
+    check_rows(path, key, places, (values != 0) & (values != 1), "is neither 0 nor 1")
+    return np.asarray(values.astype(np.bool_))
 
 
 def team(path: Path, key: str, first_row: int, values: Array) -> Array:
@@ -111,19 +135,19 @@ def flags(path: Path, key: str, first_row: int, values: Array) -> Array:
     return team(path, key, first_row, values.astype(np.bool_))
 
 
-def check_actions(path: Path, key: str, rows: Array, actions: Array, size: int) -> None:
-    """Discrete actions [B, N] of these row numbers [B] must be whole numbers from 0 to size - 1."""
+def check_actions(path: Path, key: str, places: Places, actions: Array, size: int) -> None:
+    """Discrete actions [B, N] must be whole numbers from 0 to size - 1."""
     wrong = ((actions < 0) | (actions >= size) | (actions % 1 != 0)).any(axis=1)
     if wrong.any():
-        row = int(np.argmax(wrong))
+        index = int(np.argmax(wrong))
         raise corrupt(
-            path, key, f"is {actions[row].tolist()}, expected actions from 0 to {size - 1}", int(rows[row])
+            path, key, f"is {actions[index].tolist()}, expected actions from 0 to {size - 1}", places(index)
         )
 
 
-def check_available(path: Path, key: str, rows: Array, actions: Array, masks: Array) -> None:
+def check_available(path: Path, key: str, places: Places, actions: Array, available: Array) -> None:
     """Discrete actions int[B, N] must be allowed by the masks bool[B, N, A] of the same rows."""
-    legal = np.take_along_axis(masks, actions[..., None].astype(np.int64), axis=2)[..., 0]
+    legal = np.take_along_axis(available, actions[..., None].astype(np.int64), axis=2)[..., 0]
     if not legal.all():
         index, agent = (int(place) for place in np.argwhere(~legal)[0])
         raise corrupt(
@@ -131,5 +155,13 @@ def check_available(path: Path, key: str, rows: Array, actions: Array, masks: Ar
             key,
             f"of agent {agent} is action {int(actions[index, agent])}, which was not available "
             "(--keep-illegal reads it all the same)",
-            int(rows[index]),
+            places(index),
         )
+
+
+def is_standardised(observations: Array) -> bool:
+    """Whether every vector [..., D] has mean 0 and standard deviation 1, as those of OMIGA's robots have."""
+    values = observations.astype(np.float64)
+    return bool(
+        np.all(np.abs(values.mean(axis=-1)) < 1e-3) and np.all(np.abs(values.std(axis=-1) - 1) < 1e-2)
+    )

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from datasets.formats import source
 from datasets.schema import Array
 from env_adapters.rollout import Episode
+
+if TYPE_CHECKING:
+    from datasets.formats.findings import Findings
 
 _BLOCK_BYTES = 1 << 23
 """Rows are read in blocks of about this many bytes."""
@@ -99,6 +102,8 @@ class Stream:
     n_actions: int | None
     """None for continuous actions."""
     keep_illegal: bool = False
+    findings: Findings | None = None
+    """Told of actions that are numbers."""
 
     def episodes(self, cuts: Sequence[Cut]) -> Iterator[Episode]:
         """Read the episodes in order, in blocks of whole episodes.
@@ -124,15 +129,18 @@ class Stream:
         rows: dict[str, Array] = {name: self.read(name, base, stop) for name in self.keys}
         for name in rows:
             if name == "available_actions":
-                rows[name] = rows[name].astype(np.bool_)
+                rows[name] = source.masks(self.path, self.keys[name], base, rows[name])
             elif name == "rewards":
                 rows[name] = source.team(
                     self.path, self.keys[name], base, self._finite(name, base, rows[name])
                 )
             elif name != "actions" or self.n_actions is None:
                 rows[name] = self._finite(name, base, rows[name])
+        source.check_size_of(self.path, self.keys["rewards"], base, rows["rewards"])
         if self.n_actions is not None:
             self._check_discrete(rows, base, cuts)
+        else:
+            self._check_continuous(rows["actions"], base, cuts)
         for cut in cuts:
             yield _episode(rows, cut, cut.first - base)
 
@@ -142,12 +150,26 @@ class Stream:
     def _check_discrete(self, rows: Mapping[str, Array], base: int, cuts: Sequence[Cut]) -> None:
         """Check the actions of transitions; those of final rows mean nothing."""
         assert self.n_actions is not None
-        steps = np.concatenate([np.arange(cut.first, cut.first + cut.n_transitions) for cut in cuts])
+        steps = _transitions(cuts)
         actions = rows["actions"][steps - base]
-        source.check_actions(self.path, self.keys["actions"], steps, actions, self.n_actions)
+
+        def place(index: int) -> int:
+            return int(steps[index])
+
+        source.check_actions(self.path, self.keys["actions"], place, actions, self.n_actions)
         if "available_actions" in rows and not self.keep_illegal:
             masks = rows["available_actions"][steps - base]
-            source.check_available(self.path, self.keys["actions"], steps, actions, masks)
+            source.check_available(self.path, self.keys["actions"], place, actions, masks)
+
+    def _check_continuous(self, actions: Array, base: int, cuts: Sequence[Cut]) -> None:
+        source.check_size_of(self.path, self.keys["actions"], base, actions)
+        if self.findings is not None:
+            self.findings.continuous_actions(actions[_transitions(cuts) - base])
+
+
+def _transitions(cuts: Sequence[Cut]) -> Array:
+    """Numbers of the rows that are transitions."""
+    return np.concatenate([np.arange(cut.first, cut.first + cut.n_transitions) for cut in cuts])
 
 
 def _episode(rows: Mapping[str, Array], cut: Cut, first: int) -> Episode:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.formats import layout, source
+from datasets.formats.findings import Findings
 from datasets.formats.source import Part, Reading, Source
 from datasets.formats.streams import Cut, Stream
 from datasets.formats.tfrecord_store import windows
@@ -50,16 +51,20 @@ def open_tfrecord(path: Path, reading: Reading) -> Source:
     window = _joined(files[0], 0, first)
     sizes = _sizes(files[0], window)
     above = path.resolve()
-    spec = layout.foreign_spec("og_marl", "tfrecord", reading.map or above.parent.name, sizes, reading.layout)
-    notes = (
-        "episodes were put together from overlapping windows; truncated ones gave their last row for the observation "
-        "after the last step, which the source does not store",
-    )
+    scenario = reading.map or above.parent.name
+    spec = layout.foreign_spec("og_marl", "tfrecord", scenario, sizes, reading.layout)
+    findings = Findings(path, "agent_*_discounts", scenario, reading.terminals)
+
+    def finish() -> Iterator[str]:
+        findings.check_ends()
+        yield from findings.notes()
+
     parts = tuple(
-        Part(f"{above.name}/{file.stem}", lambda file=file: _episodes(file, window, sizes, reading))  # type: ignore[misc]
+        Part(f"{above.name}/{file.stem}", lambda file=file: _episodes(file, window, sizes, findings, reading))  # type: ignore[misc]
         for file in files
     )
-    return Source("og-marl-tfrecord", spec, parts, notes)
+    notes = ("episodes were put together from overlapping windows",)
+    return Source("og-marl-tfrecord", spec, parts, notes, finish=finish)
 
 
 def _joined(path: Path, number: int, features: dict[str, Array]) -> Window:
@@ -112,13 +117,15 @@ def _sizes(path: Path, window: Window) -> layout.Sizes:
     )
 
 
-def _episodes(path: Path, model: Window, sizes: layout.Sizes, reading: Reading) -> Iterator[Episode]:
+def _episodes(
+    path: Path, model: Window, sizes: layout.Sizes, findings: Findings, reading: Reading
+) -> Iterator[Episode]:
     """Whole episodes; rows in messages count the steps of the file without the overlaps."""
     row = 0
     for steps in _chains(path, model):
-        cut = _cut(path, row, steps)
+        cut = _cut(path, row, steps, findings)
         if cut.n_transitions:
-            yield from _stream(path, row, steps, sizes, reading).episodes([cut])
+            yield from _stream(path, row, steps, sizes, findings, reading).episodes([cut])
         row += len(steps["rewards"])
 
 
@@ -182,21 +189,25 @@ def _whole(pieces: list[Window]) -> Window:
     return {key: values[:n_real] for key, values in joined.items()}
 
 
-def _cut(path: Path, row: int, steps: Window) -> Cut:
+def _cut(path: Path, row: int, steps: Window, findings: Findings) -> Cut:
     length = len(steps["rewards"])
     source.check_rows(path, "agent_*_discounts", row, ~np.isfinite(steps["discounts"]), "is not finite")
     ends = np.flatnonzero((steps["discounts"].reshape(length, -1) == 0).all(axis=1))
     if not len(ends):
-        return Cut(row, length - 1, False, True)
+        return findings.cut_path(length, False, row, place=f"row {row} of {path.name}")
     n_transitions = int(ends[0]) + 1
     if length - n_transitions > 1:
         raise source.corrupt(
             path, "agent_*_discounts", "is 0, but the episode goes on", row + n_transitions - 1
         )
-    return Cut(row, n_transitions, True, length > n_transitions)
+    return findings.cut_path(
+        n_transitions, True, row, length > n_transitions, place=f"row {row} of {path.name}"
+    )
 
 
-def _stream(path: Path, first: int, steps: Window, sizes: layout.Sizes, reading: Reading) -> Stream:
+def _stream(
+    path: Path, first: int, steps: Window, sizes: layout.Sizes, findings: Findings, reading: Reading
+) -> Stream:
     discrete = sizes.action_kind == "discrete"
     keys = {name: f"agent_*_{ending}" for name, ending in _KEYS.items() if name in steps}
     keys = {"states": _STATE} | {name: key for name, key in keys.items() if name != "discounts"}
@@ -209,4 +220,5 @@ def _stream(path: Path, first: int, steps: Window, sizes: layout.Sizes, reading:
             return rows.reshape(len(rows), -1)
         return rows.reshape(len(rows), sizes.n_agents) if name == "actions" and discrete else rows
 
-    return Stream(path, keys, read, sizes.action_size if discrete else None, reading.keep_illegal)
+    n_actions = sizes.action_size if discrete else None
+    return Stream(path, keys, read, n_actions, reading.keep_illegal, findings)

@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from datasets.formats import layout, source
+from datasets.formats.findings import Findings
 from datasets.formats.source import Part, Reading, Source
 from datasets.formats.streams import Cuts, Stream, cut_after_last_transitions, cut_at_terminal_rows
 from datasets.formats.vault_store import MANIFEST, METADATA, VaultArrays
 from datasets.schema import Array
 from env_adapters.api import TeamSpec
-from env_adapters.errors import InvalidValueError, UnknownNameError
+from env_adapters.errors import InvalidValueError, MismatchError, UnknownNameError
 from env_adapters.rollout import Episode
 
 _KEYS = {
@@ -44,8 +45,12 @@ def find_vault(folder: Path) -> Path:
     if (folder / METADATA).is_file() and (folder / MANIFEST).is_file():
         return folder
     inside = sorted(path.parent for path in folder.glob(f"*/{METADATA}"))
-    if len(inside) == 1:
+    if len(inside) == 1 and (inside[0] / MANIFEST).is_file():
         return inside[0]
+    for place in (folder, *inside[:1]) if len(inside) < 2 else (folder,):
+        for name, other in ((METADATA, MANIFEST), (MANIFEST, METADATA)):
+            if (place / other).is_file() and not (place / name).is_file():
+                raise source.corrupt(place, name, "is missing; the folder is a vault without it")
     names = ", ".join(path.name for path in inside) or "none"
     raise UnknownNameError(f"{folder} is no vault; name the folder of one quality inside it ({names})")
 
@@ -73,19 +78,22 @@ def open_vault(path: Path, reading: Reading) -> Source:
     for stream, found in enumerate(cuts):
         if not found.episodes:
             raise source.corrupt(folder, "terminals.", f"flags no end of an episode in stream {stream}")
+    findings = Findings(folder, "terminals.", spec.scenario, reading.terminals)
+    for found in cuts:
+        findings.stream(found)
     parts = tuple(
         Part(
             folder.name if arrays.n_streams == 1 else f"{folder.name}/{index}",
-            partial(_episodes, arrays, sizes, index, found, reading),
+            partial(_episodes, arrays, sizes, index, found, findings, reading),
         )
         for index, found in enumerate(cuts)
     )
-    return Source("vault", spec, parts, (*why, *_notes(cuts)), _catalog_name(arrays, reading))
+    return Source("vault", spec, parts, why, _catalog_name(arrays, reading), findings.notes)
 
 
 def _catalog_name(arrays: VaultArrays, reading: Reading) -> str:
     """What the path says, unless the vault was written here, from data of our own."""
-    if "sha256" in arrays.metadata:
+    if "scenario" in arrays.metadata:
         return ""
     scenario, environment, recorder = _above(arrays.folder)
     return layout.catalog_name(recorder, environment, reading.map or scenario, arrays.folder.name)
@@ -98,7 +106,7 @@ def _above(folder: Path) -> tuple[str, str, str]:
 
 
 def _episodes(
-    arrays: VaultArrays, sizes: layout.Sizes, index: int, cuts: Cuts, reading: Reading
+    arrays: VaultArrays, sizes: layout.Sizes, index: int, cuts: Cuts, findings: Findings, reading: Reading
 ) -> Iterator[Episode]:
     discrete = sizes.action_kind == "discrete"
     absent = set() if discrete else {"available_actions"}  # the masks of some robots mean nothing
@@ -112,7 +120,8 @@ def _episodes(
         return rows.reshape(len(rows), sizes.n_agents) if name == "actions" and discrete else rows
 
     n_actions = sizes.action_size if discrete else None
-    return Stream(arrays.folder, keys, read, n_actions, reading.keep_illegal).episodes(cuts.episodes)
+    stream = Stream(arrays.folder, keys, read, n_actions, reading.keep_illegal, findings)
+    return stream.episodes(cuts.episodes)
 
 
 def _states(rows: Array, sizes: layout.Sizes) -> Array:
@@ -165,25 +174,38 @@ def _n_actions(arrays: VaultArrays, n_agents: int) -> int:
 
 
 def _spec(arrays: VaultArrays, sizes: layout.Sizes, reading: Reading) -> TeamSpec:
-    """The world, named by the vault itself where we wrote it, else by the folders SOURCE/ENVIRONMENT/NAME.vlt/QUALITY."""
+    """The world, named by the vault itself where we wrote it, else by the folders SOURCE/ENVIRONMENT/NAME.vlt/QUALITY.
+
+    Raises:
+        MismatchError: the vault names another scenario than its path, or a layout of the simulator without having its sizes.
+    """
     told = {key: arrays.metadata.get(key) for key in ("scenario", "layout", "engine")}
     scenario, environment, recorder = _above(arrays.folder)
-    if all(isinstance(text, str) and text.isprintable() and 0 < len(text) < 500 for text in told.values()):
-        name = str(told["scenario"])
-        spec = TeamSpec(
-            name,
-            reading.layout or str(told["layout"]),
-            str(told["engine"]),
-            **sizes._asdict(),
-            episode_limit=1,
-            has_win=False,
+    if not all(
+        isinstance(text, str) and text.isprintable() and 0 < len(text) < 500 for text in told.values()
+    ):
+        standardised = source.is_standardised(_first_observations(arrays))
+        return layout.foreign_spec(
+            recorder, environment, reading.map or scenario, sizes, reading.layout, standardised
         )
-        if reading.map not in (None, name):
-            raise InvalidValueError(
-                f"--map {reading.map}: the vault says that it holds {name}; leave --map out"
-            )
-        return spec
-    return layout.foreign_spec(recorder, environment, reading.map or scenario, sizes, reading.layout)
+    name, chosen = str(told["scenario"]), reading.layout or str(told["layout"])
+    known = layout.known_scenario(name)
+    if reading.map is not None and reading.map not in (name, known and known.name):
+        raise InvalidValueError(f"--map {reading.map}: the vault says that it holds {name}; leave --map out")
+    above = layout.known_scenario(scenario)
+    if above is not None and above != known:
+        raise MismatchError(
+            f"{arrays.folder / METADATA} says that the vault holds {name}, but its folder says {scenario}; "
+            "rename the folder, or repair the metadata"
+        )
+    claim = f"--layout {chosen}" if reading.layout else f"{arrays.folder / METADATA}"
+    layout.check_layout(name, chosen, sizes, claim)
+    limit = 1 if known is None else known.episode_limit
+    return TeamSpec(name, chosen, str(told["engine"]), **sizes._asdict(), episode_limit=limit, has_win=False)
+
+
+def _first_observations(arrays: VaultArrays) -> Array:
+    return arrays.read("observations.", 0, 0, min(64, arrays.n_rows))
 
 
 def _ends(arrays: VaultArrays, stream: int) -> tuple[Array, Array]:
@@ -212,7 +234,7 @@ def _flags_own_rows(
         return reading.terminals == "row", (f"--terminals {reading.terminals} was followed",)
     if arrays.metadata.get("terminals") == "last transition" or spec.action_kind == "discrete":
         return False, ()
-    if not _is_standardised(arrays.read("observations.", 0, 0, min(64, arrays.n_rows))):
+    if not source.is_standardised(_first_observations(arrays)):
         return False, ()
     longest = max(
         int(np.diff(np.flatnonzero(terminals | truncations), prepend=-1).max(initial=0))
@@ -225,24 +247,3 @@ def _flags_own_rows(
         f"converted from OMIGA (observations standardised per vector, {reason}): flagged rows are read as final "
         "observations, not as transitions (--terminals transition reads them otherwise)",
     )
-
-
-def _is_standardised(observations: Array) -> bool:
-    """Whether every vector [..., D] has mean 0 and standard deviation 1, as OMIGA's have."""
-    values = observations.astype(np.float64)
-    return bool(
-        np.all(np.abs(values.mean(axis=-1)) < 1e-3) and np.all(np.abs(values.std(axis=-1) - 1) < 1e-2)
-    )
-
-
-def _notes(cuts: list[Cuts]) -> Iterator[str]:
-    """What cutting left out."""
-    left_out = sum(found.n_left_out for found in cuts)
-    shortened = sum(found.n_shortened for found in cuts)
-    if left_out:
-        yield f"{left_out} rows outside whole episodes were left out"
-    if shortened:
-        yield (
-            f"{shortened} truncated episodes gave their last row for the observation after the last step, "
-            "which the source does not store"
-        )

@@ -8,14 +8,14 @@ metadata.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from datasets.formats.parts import part_folder
 from datasets.formats.vault_store import INDEX, METADATA, array_spec, tensorstore
 from datasets.schema import Array, Dataset
 from env_adapters.errors import OutputError
@@ -43,19 +43,23 @@ def write_vault(dataset: Dataset, folder: Path) -> None:
     package = tensorstore()
     if folder.exists():
         raise OutputError(f"cannot write {folder}: it exists; choose another folder")
-    partial = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-        _write(package, dataset, partial)
-        partial.chmod(0o755)
-        partial.replace(folder)
+        with part_folder(folder) as partial:
+            _write(package, dataset, partial)
+            partial.replace(folder)
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split(" [")[0].split())
         raise OutputError(f"cannot write {folder}: {reason}; nothing was kept") from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _done(future: Any) -> Any:
+    """Wait for tensorstore; when interrupted too, for its threads would go on writing into a folder being deleted."""
+    try:
+        return future.result()
+    except KeyboardInterrupt:
+        with suppress(KeyboardInterrupt):
+            future.exception()
+        raise
 
 
 def _write(package: Any, dataset: Dataset, folder: Path) -> None:
@@ -65,17 +69,17 @@ def _write(package: Any, dataset: Dataset, folder: Path) -> None:
             if name not in stores:
                 stores[name] = _create(package, folder, name, rows)
             first = int(dataset.episode_offsets[start])
-            stores[name][:, first : first + len(rows)].write(rows[None]).result()
+            _done(stores[name][:, first : first + len(rows)].write(rows[None]))
     _write_metadata(dataset, folder, stores)
     spec = array_spec(folder, INDEX) | _COMPRESSED
-    index = package.open(spec, dtype="int32", shape=[1], create=True).result()
-    index.write(np.array([dataset.n_transitions], dtype=np.int32)).result()
+    index = _done(package.open(spec, dtype="int32", shape=[1], create=True))
+    _done(index.write(np.array([dataset.n_transitions], dtype=np.int32)))
 
 
 def _create(package: Any, folder: Path, name: str, rows: Array) -> Any:
     spec = array_spec(folder, name) | _COMPRESSED
     shape = [1, _LENGTH, *rows.shape[1:]]
-    return package.open(spec, dtype=rows.dtype.name, shape=shape, create=True).result()
+    return _done(package.open(spec, dtype=rows.dtype.name, shape=shape, create=True))
 
 
 def _groups(dataset: Dataset) -> Iterator[tuple[int, int]]:
@@ -128,7 +132,6 @@ def _write_metadata(dataset: Dataset, folder: Path, stores: dict[str, Any]) -> N
         "scenario": card.scenario,
         "layout": card.layout,
         "engine": card.engine,
-        "sha256": card.sha256,
         "terminals": "last transition",
     }
     (folder / METADATA).write_text(json.dumps(metadata), encoding="utf-8")

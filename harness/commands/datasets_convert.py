@@ -34,8 +34,9 @@ class ConvertConfig:
     """The scenario, where the path does not name it."""
     layout: str | None = None
     """What the observations are, where you know better than the reader."""
-    terminals: Literal["auto", "transition", "row"] = "auto"
-    """Ends are flagged at the last transition, or at a row after it that holds the final observation."""
+    terminals: Literal["auto", "transition", "row", "path"] = "auto"
+    """Ends are flagged at the last transition, at a row after it that holds the final observation, or nowhere: path takes
+    the ends of paths, of `filled` or of files for ends."""
     keep_illegal: bool = False
     """Keep actions that the stored masks forbid, instead of refusing the source."""
 
@@ -50,9 +51,12 @@ def main(arguments: list[str]) -> int:
     if config.out is None:
         raise UsageError("harness datasets convert: --out is missing; name the file or folder to write")
     reading = Reading(config.map, config.layout, config.terminals, config.keep_illegal)
-    print(
-        _report(config.out, convert(locate(config.file), config.out, config.to, reading, stored_progress()))
-    )
+    try:
+        conversion = convert(locate(config.file), config.out, config.to, reading, stored_progress())
+    except KeyboardInterrupt as stop:
+        stop.args = ("nothing was written, start the command again",)
+        raise
+    print(_report(config.out, conversion))
     return 0
 
 
