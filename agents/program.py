@@ -22,6 +22,8 @@ from agents.resident import Chunk, Draws, ResidentData
 from agents.training_options import Execution
 from env_adapters.errors import InvalidValueError
 
+COUNT: Final = "steps"
+"""Among the sums of metrics, the number of steps they were added up over."""
 HUGE: Final = 1e10
 """A loss beyond it counts as diverged."""
 _MOMENTS: Final = ("exp_avg", "exp_avg_sq")
@@ -166,7 +168,7 @@ class Program:
     @torch.no_grad()
     def _book(self, losses: Tensor, metrics: Metrics) -> None:
         """Add up what the log shows and note the first loss [K] that is not finite or huge."""
-        for name, value in metrics.items():
+        for name, value in {COUNT: torch.ones_like(losses), **metrics}.items():
             if name not in self._sums:
                 self._sums[name] = torch.zeros(len(self.seeds), dtype=torch.float64, device=self._device)
             self._sums[name] += value.reshape(-1)

@@ -19,7 +19,7 @@ from agents.api import OfflineAgent, Params
 from agents.checkpoints import save_checkpoint
 from agents.curves import Curve
 from agents.execution import check_execution, device_errors, matmul_precision
-from agents.program import Program
+from agents.program import COUNT, Program
 from agents.resident import Draws, ResidentData
 from agents.training_options import Execution, TrainConfig
 from agents.training_state import load_state, provenance, save_state
@@ -191,9 +191,9 @@ class Trainer:
         """What the curves get at this step: means of the metrics since the last row, the outcome of playing."""
         rows: dict[int, dict[str, float]] = {}
         if self._is_due(self.config.log_every, step):
-            count = (step - 1) % self.config.log_every + 1
             for program in self.programs:
                 for seed, sums in program.take_sums().items():
+                    count = sums.pop(COUNT)
                     rows[seed] = {name: value / count for name, value in sums.items()}
                 program.put_sums({})
         if self._evaluation is not None and self._is_due(self._evaluation.every, step):

@@ -14,7 +14,7 @@ from agents.checkpoints import read_tensors, write_tensors
 from agents.program import Program
 from agents.training_options import Execution, TrainConfig
 from datasets.schema import Dataset
-from env_adapters.errors import RunConflictError
+from env_adapters.errors import CorruptFileError, RunConflictError
 
 _STATE: Final = "training.safetensors"
 _NOT_PROVENANCE: Final = ("log_every", "save_every", "seed", "seeds")
@@ -74,7 +74,13 @@ def load_state(folder: Path, fingerprint: str) -> TrainState:
     version = str(torch.__version__)
     if not (folder / _STATE).exists():
         return TrainState(0, {}, {}, [version], {})
-    header, tensors = read_tensors(folder / _STATE)
+    try:
+        header, tensors = read_tensors(folder / _STATE)
+    except CorruptFileError as error:
+        reason = str(error).split("; ")[0]
+        raise CorruptFileError(
+            f"{reason}; delete it to train from the start, or choose another --out"
+        ) from error
     if header.get("fingerprint") != fingerprint:
         raise RunConflictError(
             f"{folder} holds a training run with another agent, dataset or configuration; choose another --out"

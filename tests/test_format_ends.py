@@ -171,6 +171,11 @@ def test_an_end_inside_a_path(tmp_path: Path) -> None:
     arrays["discounts"][20] = 1.5
     np.save(path / "discounts.npy", arrays["discounts"])
     refused(path, tmp_path, r"'discounts\.npy' row 20 is not a number from 0 to 1")
+    arrays["discounts"][20] = 1
+    last = int(np.cumsum(arrays["path_lengths"].reshape(-1))[0]) - 1
+    arrays["discounts"][last, 1] = 1 - arrays["discounts"][last, 1]
+    np.save(path / "discounts.npy", arrays["discounts"])
+    refused(path, tmp_path, rf"'discounts\.npy' row {last} is 0 for some agents only, at the path's end")
 
 
 def test_an_end_inside_a_file(tmp_path: Path) -> None:

@@ -64,6 +64,19 @@ def test_the_same_configuration_gives_the_same_bytes(agent: Vgm2p, dataset: Data
     assert other.read_bytes() != first.read_bytes()
 
 
+def test_rows_are_means_whatever_log_every_was_before(agent: Vgm2p, dataset: Dataset, tmp_path: Path) -> None:
+    coarse = replace(CONFIG, log_every=30)
+    Trainer(agent, dataset, coarse, tmp_path / "whole", CPU).run()
+    stops = iter([False, True])
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(agent, dataset, replace(CONFIG, log_every=40), tmp_path / "parts", CPU).run(
+            should_stop=lambda: next(stops, True)
+        )
+    Trainer(agent, dataset, coarse, tmp_path / "parts", CPU).run()
+    whole, parts = ((tmp_path / name / "curve.csv").read_text() for name in ("whole", "parts"))
+    assert whole == parts
+
+
 def test_a_resumed_training_ends_with_the_same_bits(agent: Vgm2p, dataset: Dataset, tmp_path: Path) -> None:
     whole = Trainer(agent, dataset, CONFIG, tmp_path / "whole", CPU).run()
 

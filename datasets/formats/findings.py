@@ -74,7 +74,8 @@ class Findings:
             raise source.corrupt(
                 self.path,
                 self.key,
-                f"makes an episode of {length} steps, but {self.scenario} ends after {limit}",
+                f"makes an episode of {length} steps, but {self.scenario} ends after {limit} "
+                "(if no end is flagged: --terminals path)",
                 None if place == "" else place,
             )
         self._lengths.append(length)

@@ -122,7 +122,11 @@ def _cuts(path: Path, lengths: Array, discounts: Array, n_rows: int, findings: F
         )
     outside = ~((discounts >= 0) & (discounts <= 1))
     source.check_rows(path, "discounts.npy", 0, outside, "is not a number from 0 to 1")
-    over = np.all(discounts.reshape(n_rows, -1) == 0, axis=1)
+    zero = discounts.reshape(n_rows, -1) == 0
+    differs = np.zeros(n_rows, dtype=np.bool_)  # inside a path one agent alone may die
+    differs[ends - 1] = (zero != zero[:, :1]).any(axis=1)[ends - 1]
+    source.check_rows(path, "discounts.npy", 0, differs, "is 0 for some agents only, at the path's end")
+    over = zero.all(axis=1)
     final, inside = over[ends - 1], over.copy()
     inside[ends - 1] = False
     source.check_rows(path, "discounts.npy", 0, inside, "is 0, but the path goes on")

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     if config.plot is not None:
         check_picture(config.plot)
     path = locate(config.file)
-    _check_native(path)
+    check_native(path)
     found = describe(open_dataset(path))
     entry = catalog.published(found.card.source)
     compared = () if entry is None else compare(found, entry.published)
@@ -59,8 +59,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _check_native(path: Path) -> None:
-    """Name the command that converts a dataset of another format."""
+def check_native(path: Path) -> None:
+    """Raise InvalidValueError for a dataset of another format; it names the command that converts it."""
     from datasets.formats.detect import FORMATS, recognise
     from env_adapters.errors import InvalidValueError
 

@@ -92,7 +92,12 @@ def parse_parts(arguments: list[str], **defaults: Any) -> Any:
     parts += [
         (name, Annotated[type(default), flat], field(default=default)) for name, default in defaults.items()
     ]
-    return parse(dataclasses.make_dataclass("Train", parts), arguments, "train")
+    name = _agent_name(arguments)
+    return parse(
+        dataclasses.make_dataclass("Train", parts),
+        arguments,
+        "train" if name is None else f"train --agent {name}",
+    )
 
 
 def _train_offline(name: str, arguments: list[str]) -> int:
@@ -120,7 +125,7 @@ def _train_offline(name: str, arguments: list[str]) -> int:
     except KeyboardInterrupt as stop:
         again = shlex.join(["harness", "train", *arguments])
         raise KeyboardInterrupt(
-            f"{str(stop) or 'the last saved state is kept'}; continue with: {again}"
+            f"{str(stop) or 'what was saved last, if anything, is kept'}; continue with: {again}"
         ) from None
     return 0
 
@@ -210,11 +215,14 @@ def _dataset(choice: TrainChoice) -> tuple[Dataset, TeamSpec]:
     from datasets.cache import locate
     from datasets.formats.native import open_dataset
     from env_adapters import scenarios
+    from harness.commands.datasets_describe import check_native
 
     assert choice.dataset is not None
     if choice.map is not None:
         scenarios.find(choice.map)
-    dataset = open_dataset(locate(choice.dataset), in_memory=choice.in_memory)
+    path = locate(choice.dataset)
+    check_native(path)
+    dataset = open_dataset(path, in_memory=choice.in_memory)
     scenario = scenarios.find(dataset.card.scenario)
     if choice.map not in (None, scenario.name, scenario.id):
         raise MismatchError(
@@ -230,7 +238,7 @@ def _dataset(choice: TrainChoice) -> tuple[Dataset, TeamSpec]:
     try:
         world = scenarios.make_vector(scenario.name, 1, layout=layout)
     except UnknownNameError as error:
-        raise UnknownNameError(f"dataset {choice.dataset}: {error}") from error
+        raise MismatchError(f"dataset {choice.dataset}: {error}") from error
     with world:
         spec = world.spec
     if layout != dataset.card.layout:  # other states, which are learned from, never acted on
