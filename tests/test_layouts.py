@@ -203,7 +203,7 @@ def foreign_dataset(path: Path, layout: str) -> None:
         (4, "collect --map 3m --agent ppo-good --layout smac-v1-omiga", "add --layout smac-v1, or"),
         (3, "train --agent ppo --map 3m --layout smac-v2", "its layouts: smac-v1, smac-v1-omiga"),
         (3, "train --agent ppo --map 3m --layout smac-v1+x", "unknown SMAC layout option 'x'"),
-        (3, "train --agent vgm2p --dataset old.h5", "dataset old.h5: map '3m' cannot be played in layout 'smac-v0'; its layouts: smac-v1, smac-v1-omiga"),
+        (4, "train --agent vgm2p --dataset old.h5", "dataset old.h5: map '3m' cannot be played in layout 'smac-v0'; its layouts: smac-v1, smac-v1-omiga"),
         (4, "train --agent vgm2p --dataset old.h5 --layout smac-v1", "in layout 'smac-v0', not in --layout 'smac-v1'; leave"),
         (2, "ls agents 3m", "among maps only, not among agents"),
         (3, "ls maps 3n", "unknown map, family or layout '3n': did you mean 3m"),
