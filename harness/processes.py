@@ -6,6 +6,7 @@ the whole group at the moment the parent is gone, whatever the parent died of an
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -141,6 +142,17 @@ def _die_with_parent() -> None:
     fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
     if select.select([pipe], [], [], 0)[0]:  # it broke before we listened
         os.killpg(0, signal.SIGKILL)
+
+
+@atexit.register
+def _kill_children() -> None:
+    """Kill children that nobody let go of: a signal can arrive between the start of one and the note of it.
+
+    `multiprocessing` waits for them at exit, after this: for ever, where one hangs.
+    """
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            kill_tree(child.pid)
 
 
 def descendants(pid: int | None = None) -> list[int]:

@@ -126,3 +126,22 @@ def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     while any(map(is_alive, pids)) and time.monotonic() < limit:
         time.sleep(0.02)
     assert [pid for pid in pids if is_alive(pid)] == []
+
+
+def test_a_child_that_nobody_let_go_of_does_not_keep_its_parent_alive(tmp_path: Path) -> None:
+    script = tmp_path / "forgets.py"
+    script.write_text(
+        """
+import time
+
+from harness.processes import start
+
+if __name__ == "__main__":
+    print(start(time.sleep, (600,), None).pid, flush=True)
+"""
+    )
+    told = subprocess.run(
+        [sys.executable, script], cwd=PROJECT, env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert not is_alive(int(told.stdout))
