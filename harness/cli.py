@@ -61,6 +61,11 @@ COMMANDS = {
         "train an agent from a dataset, or PPO in the simulator",
         f"offline agents: {_CONTINUES} from the last saved state; ppo: its folder holds the checkpoints so far",
     ),
+    "study": Command(
+        "study",
+        "train and play many agents side by side: the paper's figures, one command each",
+        f"finished trainings are kept, {_CONTINUES}",
+    ),
     "datasets": Command(
         "datasets",
         "public datasets by name (ls, fetch, verify, rm), and what is in a file (show, describe, convert)",

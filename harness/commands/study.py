@@ -1,0 +1,45 @@
+"""`harness study NAME`: train and play a family of agents side by side, and say what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from env_adapters.bounds import check_between
+from harness.commands.parsing import parse, say
+from harness.study import spec
+from harness.study.runner import make_missing
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """Which study, and how large."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """fig1, fig2, fig3, fig4 or generative."""
+    scale: str = "cpu"
+    """How large: quick (shows that it runs), cpu (some hours on two cores) or paper (for a GPU)."""
+    file: Path = spec.CATALOG
+    """The file that describes studies, variants and scales."""
+    out: Path = Path("runs") / "studies"
+    """Folder of everything that is made; studies share datasets and trainings. The same command continues."""
+    workers: int = 1
+    """Trainings at the same time, each with one thread."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    datasets: tuple[str, ...] = ()
+    """Only these of its datasets."""
+    variants: tuple[str, ...] = ()
+    """Only these of its variants."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns 0."""
+    config = parse(StudyConfig, arguments, "study")
+    check_between("--workers", config.workers, 1, 1024)
+    study = spec.load(config.name, config.scale, config.file).only(config.datasets, config.variants)
+    make_missing(study, config.out, config.workers, config.device, say)
+    return 0

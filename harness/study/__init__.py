@@ -1,0 +1,1 @@
+"""Studies: many trainings and evaluations behind one command, and what they show."""
