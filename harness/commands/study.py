@@ -10,8 +10,10 @@ import tyro
 
 from env_adapters.bounds import check_between
 from harness.commands.parsing import parse, say
-from harness.study import spec
+from harness.study import report, spec
 from harness.study.runner import make_missing
+from harness.study.scores import score
+from harness.tables import render
 
 
 @dataclass(frozen=True)
@@ -42,4 +44,8 @@ def main(arguments: list[str]) -> int:
     check_between("--workers", config.workers, 1, 1024)
     study = spec.load(config.name, config.scale, config.file).only(config.datasets, config.variants)
     make_missing(study, config.out, config.workers, config.device, say)
+    scores = score(study, config.out)
+    page = report.write(scores, config.out / "reports" / f"{study.name}-{study.scale.name}")
+    print(render(report.headers(scores), report.table(scores, report.returns)))
+    print(f"\nreport  {page}")
     return 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from env_adapters.errors import CorruptFileError
+from env_adapters.files import write_atomic
 from harness.study.spec import Cell, Scale
 
 DIVERGED: Final = 16
@@ -86,34 +88,37 @@ def agent_options(agent: str) -> set[str]:
 def is_done(cell: Cell, out: Path, command: Command) -> bool:
     """Whether this very command has been run to its end."""
     try:
-        found = json.loads((cell.folder(out) / _OUTCOME).read_text(encoding="utf-8"))
+        found = json.loads(outcome_path(cell, out).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return bool(found.get("command") == command)
 
 
-def write_outcome(cell: Cell, out: Path, command: Command, code: int, said: str, duration_s: float) -> None:
-    """Note how the training of a cell ended."""
-    from env_adapters.files import write_atomic
+def outcome_path(cell: Cell, out: Path) -> Path:
+    """Where it is noted how the training of a cell ended."""
+    return cell.folder(out) / _OUTCOME
 
-    content = {"command": command, "exit_code": code, "said": said, "duration_s": duration_s}
-    write_atomic(cell.folder(out) / _OUTCOME, json.dumps(content, indent=1).encode())
+
+def write_outcome(path: Path, command: Command, code: int, cpu_s: float) -> None:
+    """Note how a training ended; OutputError where that is impossible."""
+    content = {"command": command, "exit_code": code, "cpu_s": cpu_s}
+    write_atomic(path, json.dumps(content, indent=1).encode())
 
 
 def read(cell: Cell, out: Path) -> list[Outcome]:
     """All seeds of a finished cell; [] of one that is not."""
     folder = cell.folder(out)
-    if not (folder / _OUTCOME).exists():
+    if not outcome_path(cell, out).exists():
         return []
     n = cell.scale.seeds
     places = [folder if n == 1 else folder / f"seed-{seed}" for seed in range(n)]
     return [_outcome(seed, place) for seed, place in enumerate(places)]
 
 
-def duration_s(cell: Cell, out: Path) -> float:
-    """Wall-clock time of a finished cell, playing included."""
-    content: Mapping[str, Any] = json.loads((cell.folder(out) / _OUTCOME).read_text(encoding="utf-8"))
-    return float(content["duration_s"])
+def cpu_s(cell: Cell, out: Path) -> float:
+    """Processor time of a finished cell, playing included; NaN where it is not known."""
+    content: Mapping[str, Any] = json.loads(outcome_path(cell, out).read_text(encoding="utf-8"))
+    return float(content.get("cpu_s", math.nan))
 
 
 def _outcome(seed: int, place: Path) -> Outcome:

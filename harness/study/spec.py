@@ -17,6 +17,7 @@ from env_adapters.errors import CorruptFileError, InvalidValueError, UnknownName
 CATALOG: Final = Path(__file__).parent / "catalog.toml"
 """Where the shipped studies are described."""
 _ACTIONS: Final = ("discrete", "continuous")
+_FIGURES: Final = ("curves", "times")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Variant:
     label: str
     """As tables show it."""
     agent: str
+    group: str = ""
+    """Variants of one group share a panel."""
     actions: str | None = None
     """The kind of actions it is limited to."""
     options: Mapping[str, Any] | None = None
@@ -86,8 +89,12 @@ class Study:
     datasets: tuple[str, ...]
     variants: tuple[Variant, ...]
     scale: Scale
+    figure: str = "curves"
+    """What its picture shows: learning curves, or times of training."""
     claims: tuple[Mapping[str, Any], ...] = ()
-    """Tables of the file, as they are."""
+    """See `harness.study.claims.test`."""
+    support: tuple[str, ...] = ()
+    """Variants whose actions are compared with those of the data."""
 
     def cells(self) -> list[Cell]:
         """Every variant on every dataset whose actions it can take; variants in order, then datasets."""
@@ -138,13 +145,20 @@ def load(name: str, scale: str, path: Path = CATALOG) -> Study:
     content = _read(path)
     table = _entry(content, "studies", name, path)
     variants = tuple(_variant(content, each, path) for each in _required(table, "variants", path))
+    _check_keys(
+        table, ("title", "datasets", "variants", "figure", "claims", "support"), f"study {name}", path
+    )
+    if table.get("figure") not in (None, *_FIGURES):
+        raise InvalidValueError(f"{path}: figure of study {name} must be one of {', '.join(_FIGURES)}")
     study = Study(
         name,
         _required(table, "title", path),
         tuple(_required(table, "datasets", path)),
         variants,
         _scale(content, scale, path),
+        table.get("figure", "curves"),
         tuple(table.get("claims", ())),
+        tuple(table.get("support", ())),
     )
     for dataset in study.datasets:
         scenarios.find(dataset.partition("/")[0])
@@ -176,11 +190,13 @@ def _required(table: Mapping[str, Any], key: str, path: Path) -> Any:
 def _variant(content: Mapping[str, Any], name: str, path: Path) -> Variant:
     table = _entry(content, "variants", name, path)
     scales = {scale: table.pop(scale) for scale in content.get("scales", {}) if scale in table}
-    _check_keys(table, ("label", "agent", "actions", "options"), f"variant {name}", path)
+    _check_keys(table, ("label", "agent", "group", "actions", "options"), f"variant {name}", path)
     if table.get("actions") not in (None, *_ACTIONS):
         raise InvalidValueError(f"{path}: actions of variant {name} must be one of {', '.join(_ACTIONS)}")
     label, agent = _required(table, "label", path), table.get("agent", name)
-    return Variant(name, label, agent, table.get("actions"), table.get("options"), scales)
+    return Variant(
+        name, label, agent, table.get("group", ""), table.get("actions"), table.get("options"), scales
+    )
 
 
 def _scale(content: Mapping[str, Any], name: str, path: Path) -> Scale:

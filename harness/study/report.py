@@ -1,0 +1,143 @@
+"""The report of a study: tables, claims and pictures as one Markdown page, and every number as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from env_adapters.api import DoubleArray
+from env_adapters.files import write_atomic, writing
+from harness.statistics.intervals import mean_interval
+from harness.study import claims, plots
+from harness.study.scores import Scored, Scores
+
+_COLUMNS: Final = ("dataset", "variant", "agent", "scale", "seed", "step", "return", "win_rate", "stopped")
+Row = list[str]
+
+
+def headers(scores: Scores) -> Row:
+    """Of `table`."""
+    return ["variant", *scores.study.datasets]
+
+
+def table(scores: Scores, value: Callable[[Scored], str]) -> list[Row]:
+    """One row per variant, one column per dataset; `-` where there is no finished cell."""
+    rows = []
+    for variant in scores.study.variants:
+        found = [scores.find(dataset, variant.name) for dataset in scores.study.datasets]
+        if any(found):
+            rows.append([variant.label, *("-" if cell is None else value(cell) for cell in found)])
+    return rows
+
+
+def returns(cell: Scored) -> str:
+    """Mean and half-width of the 95 % interval over seeds of the return at the last evaluation."""
+    return _words(cell.column("return"), cell.n_diverged, 1.0)
+
+
+def win_rates(cell: Scored) -> str:
+    """The same of the win rate, in percent; `-` without a winner."""
+    wins = cell.column("win_rate")
+    return "-" if not len(wins) and not cell.n_diverged else _words(wins, cell.n_diverged, 100.0)
+
+
+def _words(values: DoubleArray, n_diverged: int, unit: float) -> str:
+    lost = f", {n_diverged} diverged" if n_diverged else ""
+    if not len(values):
+        return lost.removeprefix(", ") or "-"
+    mean = float(values.mean()) * unit
+    interval = mean_interval(values * unit) if len(values) > 1 else None
+    half = "" if interval is None else f" ± {_short((interval.upper - interval.lower) / 2)}"
+    return f"{_short(mean)}{half}{lost}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
+
+
+def write(scores: Scores, folder: Path) -> Path:
+    """Write `report.md`, `results.csv` and the pictures of a study into a folder; returns the page.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        OutputError: the folder cannot be written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    pictures = [("Learning curves", plots.curves(scores, folder / "curves.png"))]
+    if scores.study.figure == "times":
+        pictures = [("Processor time of one training", plots.times(scores, folder / "times.png"))]
+    write_atomic(folder / "results.csv", frame(scores).to_csv(index=False).encode())
+    path = folder / "report.md"
+    write_atomic(path, page(scores, pictures).encode())
+    return path
+
+
+def page(scores: Scores, pictures: Sequence[tuple[str, Path]]) -> str:
+    """The report as Markdown; pictures are (title, path)."""
+    study, scale = scores.study, scores.study.scale
+    n = len(scores.rows)
+    lines = [f"# {study.title}", "", _protocol(scores), ""]
+    lines += [f"{n} of {len(study.cells())} trainings of {scale.seeds} seeds are finished.", ""]
+    lines += ["## Return", "", *markdown(headers(scores), table(scores, returns)), ""]
+    if any(scores.has_win.values()):
+        lines += ["## Win rate (%)", "", *markdown(headers(scores), table(scores, win_rates)), ""]
+    if study.claims:
+        lines += ["## Claims", "", *_claims(scores), ""]
+    for title, path in pictures:
+        lines += [f"## {title}", "", f"![{title}]({path.name})", ""]
+    return "\n".join(lines)
+
+
+def _protocol(scores: Scores) -> str:
+    scale = scores.study.scale
+    steps = " and ".join(f"{n:,} ({kind})" for kind, n in scale.steps.items())
+    episodes = " and ".join(f"{n} ({kind})" for kind, n in scale.episodes.items())
+    return (
+        f"Scale `{scale.name}`: gradient steps {steps}, training seeds {scale.seeds}, episodes of an evaluation "
+        f"{episodes}, the same for every variant; options {dict(scale.options) or 'as the agents have them'}. "
+        "Numbers are of the last step; ± is half the 95 % interval (Student's t) over training seeds that did not diverge."
+    )
+
+
+def _claims(scores: Scores) -> list[str]:
+    found = claims.test(scores, scores.study.claims)
+    rows = []
+    for finding in found:
+        interval = finding.interval
+        ends = "-" if interval is None else f"[{interval.lower:.1f}, {interval.upper:.1f}]"
+        compared = f"{finding.ours} - {finding.theirs}"
+        rows.append(
+            [finding.claim, compared, finding.dataset, f"{finding.difference:+.1f}", ends, finding.verdict]
+        )
+    scales = "; ".join(scores.scales())
+    return [
+        f"Differences are points of normalised score ({scales}); a seed that diverged counts as 0. Intervals of 95 % by "
+        f"Welch's t over training seeds. Less than {claims.MARGIN:g} points count as no difference.",
+        "",
+        *markdown(["claim", "compared", "dataset", "difference", "95 % interval", "verdict"], rows),
+    ]
+
+
+def markdown(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    lines = [names, ["---"] * len(names), *rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def frame(scores: Scores) -> pd.DataFrame:
+    """Every point of every learning curve, one row each; a seed that diverged ends with a row that says so."""
+    rows: list[tuple[object, ...]] = []
+    for scored in scores.rows:
+        cell = scored.cell
+        names = (cell.dataset, cell.variant.name, cell.variant.agent, cell.scale.name)
+        for outcome in scored.outcomes:
+            for step, row in outcome.curve.items():
+                if "return" in row:
+                    rows.append((*names, outcome.seed, step, row["return"], row.get("win_rate"), None))
+            if outcome.stopped is not None:
+                rows.append((*names, outcome.seed, None, None, None, outcome.stopped))
+    return pd.DataFrame(rows, columns=list(_COLUMNS))

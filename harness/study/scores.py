@@ -1,0 +1,90 @@
+"""What finished cells scored: per seed the return and win rate of the last evaluation, also normalised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from env_adapters import scenarios
+from env_adapters.api import DoubleArray
+from harness.references import References, describe, find_references, normalised
+from harness.study import cells
+from harness.study.spec import Cell, Study
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One finished cell."""
+
+    cell: Cell
+    outcomes: tuple[cells.Outcome, ...]
+    references: References | None
+
+    cpu_s: float
+    """Processor time of all its seeds, playing included."""
+
+    @property
+    def n_diverged(self) -> int:
+        """Seeds without an agent."""
+        return sum(outcome.stopped is not None for outcome in self.outcomes)
+
+    def column(self, name: str) -> DoubleArray:
+        """A column of the learning curve at the last evaluation, of the seeds that have it."""
+        return np.array([o.last[name] for o in self.outcomes if name in o.last])
+
+    def scores(self) -> DoubleArray:
+        """Per seed the normalised score, [K]; a seed that diverged counts as a random team, 0.
+
+        Without references of the scenario it is the return, and 0 for a seed that diverged.
+        """
+        returns = [o.last.get("return") for o in self.outcomes]
+        return np.array([0.0 if r is None else self._normalised(r) for r in returns])
+
+    def _normalised(self, value: float) -> float:
+        return value if self.references is None else normalised(value, self.references)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All finished cells of a study."""
+
+    study: Study
+    rows: tuple[Scored, ...]
+    references: dict[str, References | None]
+    """By dataset."""
+    has_win: dict[str, bool]
+    """By dataset."""
+
+    def find(self, dataset: str, variant: str) -> Scored | None:
+        """The cell of these names, if it is finished."""
+        for row in self.rows:
+            if (row.cell.dataset, row.cell.variant.name) == (dataset, variant):
+                return row
+        return None
+
+    def scales(self) -> list[str]:
+        """What counts as 0 and 100, a line per map."""
+        maps = {name.partition("/")[0]: found for name, found in self.references.items()}
+        return [f"{name}: {describe(found)}" for name, found in maps.items() if found is not None]
+
+
+def score(study: Study, out: Path) -> Scores:
+    """Read every finished cell of a study.
+
+    Raises:
+        CorruptFileError: a learning curve is damaged.
+    """
+    references, has_win = {}, {}
+    for dataset in study.datasets:
+        with scenarios.make_vector(dataset.partition("/")[0], 1) as env:
+            spec = env.spec
+        references[dataset] = find_references(spec.scenario, spec.layout, spec.engine)
+        has_win[dataset] = spec.has_win
+    rows = [
+        Scored(cell, tuple(found), references[cell.dataset], cells.cpu_s(cell, out))
+        for cell in study.cells()
+        if (found := cells.read(cell, out))
+    ]
+    return Scores(study, tuple(rows), references, has_win)
