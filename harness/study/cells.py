@@ -10,11 +10,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from env_adapters.errors import CorruptFileError
+from env_adapters.errors import CorruptFileError, DivergenceError
 from env_adapters.files import write_atomic
 from harness.study.spec import Cell, Scale
 
-DIVERGED: Final = 16
+DIVERGED: Final = DivergenceError.exit_code
 """Exit code of `harness train` when seeds went out of bounds."""
 _OUTCOME: Final = "outcome.json"
 Command = list[str]

@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from agents import registry
 from env_adapters import scenarios
 from env_adapters.errors import CorruptFileError, InvalidValueError, UnknownNameError, unknown_name
 
 CATALOG: Final = Path(__file__).parent / "catalog.toml"
 """Where the shipped studies are described."""
-_ACTIONS: Final = ("discrete", "continuous")
 _FIGURES: Final = ("curves", "times")
 
 
@@ -49,8 +49,6 @@ class Variant:
     agent: str
     group: str = ""
     """Variants of one group share a panel."""
-    actions: str | None = None
-    """The kind of actions it is limited to."""
     options: Mapping[str, Any] | None = None
     by_scale: Mapping[str, Mapping[str, Any]] | None = None
     """Options instead of a scale's own."""
@@ -102,7 +100,7 @@ class Study:
             Cell(dataset, variant, self.scale)
             for variant in self.variants
             for dataset in self.datasets
-            if variant.actions in (None, _action_kind(dataset))
+            if registry.find(variant.agent).actions in ("both", _action_kind(dataset))
         ]
 
     def only(self, datasets: tuple[str, ...], variants: tuple[str, ...]) -> Study:
@@ -190,13 +188,9 @@ def _required(table: Mapping[str, Any], key: str, path: Path) -> Any:
 def _variant(content: Mapping[str, Any], name: str, path: Path) -> Variant:
     table = _entry(content, "variants", name, path)
     scales = {scale: table.pop(scale) for scale in content.get("scales", {}) if scale in table}
-    _check_keys(table, ("label", "agent", "group", "actions", "options"), f"variant {name}", path)
-    if table.get("actions") not in (None, *_ACTIONS):
-        raise InvalidValueError(f"{path}: actions of variant {name} must be one of {', '.join(_ACTIONS)}")
+    _check_keys(table, ("label", "agent", "group", "options"), f"variant {name}", path)
     label, agent = _required(table, "label", path), table.get("agent", name)
-    return Variant(
-        name, label, agent, table.get("group", ""), table.get("actions"), table.get("options"), scales
-    )
+    return Variant(name, label, agent, table.get("group", ""), table.get("options"), scales)
 
 
 def _scale(content: Mapping[str, Any], name: str, path: Path) -> Scale:
