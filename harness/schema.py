@@ -91,7 +91,7 @@ class Summary:
     layout: str
     engine: str
     agent: str
-    """What tables call the team: a shipped name, the algorithm of a checkpoint file, or `FILE.py:make`."""
+    """What tables call the team: a shipped name, preset or algorithm of a checkpoint file, or `FILE.py:make`."""
     algorithm: str
     agent_hash: str
     """Hex digest of everything that decides how the team acts."""

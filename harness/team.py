@@ -36,7 +36,7 @@ class Team:
     """N decentralised agents that can play together or one by one."""
 
     name: str
-    """What tables show: the shipped name (`ppo-expert`), the algorithm of a checkpoint file, or `FILE.py:make`."""
+    """What tables show: the shipped name (`ppo-expert`), preset or algorithm of a checkpoint, or `FILE.py:make`."""
     algorithm: str
     """Agent name of `harness ls agents`; `code` for a user's own."""
     spec: TeamSpec
@@ -78,7 +78,7 @@ def load_team(map_name: str, spec: TeamSpec, source: TeamSource) -> Team:
     agent, params = found.agent, found.params
     mode = check_mode(agent, source.act_mode)
     return Team(
-        name=_shipped_name(found.path) or agent.name,
+        name=_shipped_name(found.path) or _preset(agent, found.provenance) or agent.name,
         algorithm=agent.name,
         spec=agent.spec,
         weights_hash=found.weights_hash,
@@ -118,6 +118,12 @@ def _shipped_name(path: Path | None) -> str | None:
         if path is None or path.resolve().parent != zoo.FOLDER.resolve()
         else path.stem.partition("--")[2]
     )
+
+
+def _preset(agent: Agent, provenance: Mapping[str, Any]) -> str | None:
+    """The preset that a training started from; nothing that is none of this agent."""
+    entry = registry.PRESETS.get(str(provenance.get("preset")))
+    return entry.name if entry is not None and entry.preset_of == agent.name else None
 
 
 def _from_code(spec: TeamSpec, source: TeamSource) -> Team:

@@ -18,7 +18,7 @@ from env_adapters import scenarios
 from env_adapters.api import TeamSpec
 from env_adapters.errors import InvalidValueError, MismatchError, UnknownNameError
 from harness import cli
-from harness.team import choose_team
+from harness.team import TeamSource, choose_team, load_team
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,20 @@ def test_a_checkpoint_file_plays_where_it_fits(
     assert choose_team("3m", spec, None, file).path == file
     with pytest.raises(MismatchError, match=r"3m-v1.*8m-v1"):
         choose_team("8m", replace(spec, scenario="8m-v1"), None, file)
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"),
+    [("vgm2p-null", "vgm2p-null"), (None, "vgm2p"), ("mac-flow-released", "vgm2p"), ("champion", "vgm2p")],
+)
+def test_tables_name_the_preset_that_a_training_started_from(
+    spec: TeamSpec, tmp_path: Path, preset: str | None, name: str
+) -> None:
+    """A name that is none of the agent's presets is no name to show."""
+    team = initial("vgm2p", Vgm2pConfig(hidden=(4,)), spec, 0)
+    save_checkpoint(tmp_path / "x.safetensors", team.agent, team.params, {"preset": preset})
+    found = load_team("3m", spec, TeamSource(None, str(tmp_path / "x.safetensors")))
+    assert (found.name, found.algorithm) == (name, "vgm2p")
 
 
 @pytest.mark.parametrize(
