@@ -15,13 +15,14 @@ from harness.statistics.intervals import mean_interval
 from harness.study.scores import Scored, Scores
 
 _COLOURS: Final = (
-    "#3b6ea5", "#c8553d", "#4b9560", "#8661a8", "#d9992b", "#4aa3a8", "#a3564f", "#777777",
+    "#3b6ea5", "#c8553d", "#4b9560", "#8661a8", "#d9992b", "#4aa3a8", "#a3564f", "#5b4636",
 )  # fmt: skip
+_GREY: Final = "#777777"
 _PANEL_INCHES: Final = (4.4, 3.2)
 _DOTS_PER_INCH: Final = 120
 
 
-def figure(rows: int, columns: int) -> tuple[Any, Any]:
+def figure(rows: int, columns: int, sharey: str = "none") -> tuple[Any, Any]:
     """An empty figure and its panels [rows][columns]; MissingExtraError without matplotlib."""
     try:
         from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ def figure(rows: int, columns: int) -> tuple[Any, Any]:
         raise MissingExtraError("the pictures of a study", "plot") from error
     width, height = _PANEL_INCHES
     made: Any = Figure(figsize=(width * columns, height * rows), dpi=_DOTS_PER_INCH, layout="constrained")
-    return made, made.subplots(rows, columns, squeeze=False)
+    return made, made.subplots(rows, columns, squeeze=False, sharey=sharey)
 
 
 def save(made: Any, path: Path) -> Path:
@@ -44,18 +45,21 @@ def save(made: Any, path: Path) -> Path:
 
 def curves(scores: Scores, path: Path) -> Path:
     """Return against step: a column of panels per dataset, a row per group of variants, bands of 95 %."""
-    groups = list(dict.fromkeys(variant.group for variant in scores.study.variants))
+    groups: dict[str, list[Scored]] = {}
+    for found in scores.rows:
+        groups.setdefault(found.cell.variant.group, []).append(found)
     datasets = scores.study.datasets
-    made, panels = figure(len(groups), len(datasets))
-    for row, group in enumerate(groups):
-        members = [variant.name for variant in scores.study.variants if variant.group == group]
+    made, panels = figure(max(1, len(groups)), len(datasets), sharey="col")
+    for row, members in enumerate(groups.values()):
+        names = list(dict.fromkeys(found.cell.variant.name for found in members))
         for column, dataset in enumerate(datasets):
             axes = panels[row][column]
-            for name, colour in zip(members, _COLOURS * len(members), strict=False):
-                found = scores.find(dataset, name)
-                if found is not None:
-                    _curve(axes, found, colour)
-            axes.set_title(f"{dataset}" if row == 0 else "", fontsize=10)
+            if dataset in scores.data:
+                axes.axhline(scores.data[dataset].returns.mean, color=_GREY, linestyle="--", label="data")
+            for found in members:
+                if found.cell.dataset == dataset:
+                    _curve(axes, found, _COLOURS[names.index(found.cell.variant.name) % len(_COLOURS)])
+            axes.set_title(dataset if row == 0 else "", fontsize=10)
             _finish(axes, "gradient steps" if row == len(groups) - 1 else "", "return" if column == 0 else "")
     return save(made, path)
 

@@ -82,7 +82,10 @@ def page(scores: Scores, pictures: Sequence[tuple[str, Path]]) -> str:
     n = len(scores.rows)
     lines = [f"# {study.title}", "", _protocol(scores), ""]
     lines += [f"{n} of {len(study.cells())} trainings of {scale.seeds} seeds are finished.", ""]
-    lines += ["## Return", "", *markdown(headers(scores), table(scores, returns)), ""]
+    data = [scores.data.get(dataset) for dataset in study.datasets]
+    of_data = ["the data (± its standard deviation)"]
+    of_data += ["-" if c is None else f"{_short(c.returns.mean)} ± {_short(c.returns.std)}" for c in data]
+    lines += ["## Return", "", *markdown(headers(scores), [of_data, *table(scores, returns)]), ""]
     if any(scores.has_win.values()):
         lines += ["## Win rate (%)", "", *markdown(headers(scores), table(scores, win_rates)), ""]
     if study.claims:

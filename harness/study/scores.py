@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.card import DatasetCard
+from datasets.formats.native import open_dataset
 from env_adapters import scenarios
 from env_adapters.api import DoubleArray
 from harness.references import References, describe, find_references, normalised
@@ -56,6 +58,8 @@ class Scores:
     """By dataset."""
     has_win: dict[str, bool]
     """By dataset."""
+    data: dict[str, DatasetCard]
+    """By dataset that is there."""
 
     def find(self, dataset: str, variant: str) -> Scored | None:
         """The cell of these names, if it is finished."""
@@ -76,15 +80,18 @@ def score(study: Study, out: Path) -> Scores:
     Raises:
         CorruptFileError: a learning curve is damaged.
     """
-    references, has_win = {}, {}
+    references, has_win, data = {}, {}, {}
     for dataset in study.datasets:
         with scenarios.make_vector(dataset.partition("/")[0], 1) as env:
             spec = env.spec
         references[dataset] = find_references(spec.scenario, spec.layout, spec.engine)
         has_win[dataset] = spec.has_win
+        path = cells.dataset_path(out, study.scale, dataset)
+        if path.exists():
+            data[dataset] = open_dataset(path, verify=False).card
     rows = [
         Scored(cell, tuple(found), references[cell.dataset], cells.cpu_s(cell, out))
         for cell in study.cells()
         if (found := cells.read(cell, out))
     ]
-    return Scores(study, tuple(rows), references, has_win)
+    return Scores(study, tuple(rows), references, has_win, data)
