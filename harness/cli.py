@@ -38,7 +38,7 @@ COMMANDS = {
     "rm": Command("rm", "delete runs", "some files may be gone, the same command continues"),
     "check": Command(
         "check",
-        "prove that agents are decentralised, or that an adapter keeps the contract",
+        "are agents decentralised, does an adapter keep the contract, does a policy act as its data",
         "nothing is kept",
     ),
     "curve": Command(

@@ -13,7 +13,7 @@ OTHERS: list[Row] = [
     (2, "-x", r"unknown command '-x': known: assert, bench, ch.*crossplay \(all: harness --help\)"),
     (2, "check", r"name a check: leak, adapter"),
     (3, "check leaks", r"unknown check 'leaks': did you mean leak\? \(all: harness check --help\)"),
-    (3, "check ''", r"unknown check '': known: adapter, leak \(all: harness check --help\)"),
+    (3, "check ''", r"unknown check '': known: adapter, leak, support \(all: harness check --help\)"),
     (2, "check leak", r"--map is missing"),
     (3, "check leak --map 3n", r"unknown map '3n': did you mean 3m\? \(all: harness ls maps\)"),
     (3, "check leak --map 3m --agent nobody", r"unknown agent 'nobody': did you mean noop, ppo-good\? \(all: harness ls agents\)"),

@@ -1,4 +1,4 @@
-"""`harness check leak` and `harness check adapter`: try to break a promise."""
+"""`harness check leak`, `adapter` and `support`: try to break a promise."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from env_adapters.bounds import check_at_least, check_between
 from env_adapters.conformance import ConformanceError, check_adapter, check_vector_adapter
 from env_adapters.errors import CheckFailedError, UsageError, unknown_name
 from env_adapters.rollout import Episode, Recording, play
+from harness.commands import check_support
 from harness.commands.parsing import parse, say
 from harness.jobs import one_torch_thread
 from harness.leak import Finding, LeakReport, check_leak, check_processes
@@ -25,6 +26,7 @@ _MOST_EPISODES = 1000
 _CHECKS = {
     "leak": "does every agent act on its own observation alone?",
     "adapter": "does a world keep the contract of env_adapters/api.py?",
+    "support": "do trained agents act as their dataset does? (--checkpoint and --dataset instead of --map)",
 }
 _ADAPTER_RULES = (
     "shapes, types and finite numbers of every step; masks; the global generators stay untouched",
@@ -96,6 +98,8 @@ def main(arguments: list[str]) -> int:
         return _leak(parse(LeakConfig, rest, "check leak"))
     if name == "adapter":
         return _adapter(parse(AdapterConfig, rest, "check adapter"))
+    if name == "support":
+        return check_support.main(rest)
     raise unknown_name("check", name, _CHECKS, "harness check --help")
 
 
