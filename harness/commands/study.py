@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     study = spec.load(config.name, config.scale, config.file).only(config.datasets, config.variants)
     make_missing(study, config.out, config.workers, config.device, say)
     scores = score(study, config.out)
-    page = report.write(scores, config.out / "reports" / f"{study.name}-{study.scale.name}")
+    page = report.write(scores, config.out, config.out / "reports" / f"{study.name}-{study.scale.name}")
     print(render(report.headers(scores), report.table(scores, report.returns)))
     print(f"\nreport  {page}")
     return 0

@@ -11,7 +11,7 @@ import pandas as pd
 from env_adapters.api import DoubleArray
 from env_adapters.files import write_atomic, writing
 from harness.statistics.intervals import mean_interval
-from harness.study import claims, plots
+from harness.study import claims, nearness, plots
 from harness.study.scores import Scored, Scores
 
 _COLUMNS: Final = ("dataset", "variant", "agent", "scale", "seed", "step", "return", "win_rate", "stopped")
@@ -58,8 +58,13 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
-def write(scores: Scores, folder: Path) -> Path:
+def write(scores: Scores, out: Path, folder: Path) -> Path:
     """Write `report.md`, `results.csv` and the pictures of a study into a folder; returns the page.
+
+    Args:
+        scores: what to report.
+        out: folder of the studies.
+        folder: created if missing.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -67,17 +72,43 @@ def write(scores: Scores, folder: Path) -> Path:
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    pictures = [("Learning curves", plots.curves(scores, folder / "curves.png"))]
     if scores.study.figure == "times":
         pictures = [("Processor time of one training", plots.times(scores, folder / "times.png"))]
+    else:
+        pictures = [("Learning curves", plots.curves(scores, folder / "curves.png"))]
     write_atomic(folder / "results.csv", frame(scores).to_csv(index=False).encode())
     path = folder / "report.md"
-    write_atomic(path, page(scores, pictures).encode())
+    lines = page(scores, pictures) + _support(scores, out, folder)
+    write_atomic(path, "\n".join(lines).encode())
     return path
 
 
-def page(scores: Scores, pictures: Sequence[tuple[str, Path]]) -> str:
-    """The report as Markdown; pictures are (title, path)."""
+def _support(scores: Scores, out: Path, folder: Path) -> list[str]:
+    """How far actions are from the data's, if that was measured."""
+    lines: list[str] = []
+    for place, words in nearness.PLACES.items():
+        rows = nearness.table(scores, out, place)
+        if rows:
+            name = f"support-{place}.png"
+            plots.scatter(
+                nearness.points(scores, out, place), folder / name, "joint distance (the data's own = 1)"
+            )
+            lines += [f"## Distance to the data's actions {words}", ""]
+            lines += [
+                "Single / joint distance over the data's own, the mean over seeds (`harness check support`).",
+                "",
+            ]
+            lines += [
+                *markdown(headers(scores), rows),
+                "",
+                f"![Joint distance and score {words}]({name})",
+                "",
+            ]
+    return lines
+
+
+def page(scores: Scores, pictures: Sequence[tuple[str, Path]]) -> list[str]:
+    """The report as lines of Markdown; pictures are (title, path)."""
     study, scale = scores.study, scores.study.scale
     n = len(scores.rows)
     lines = [f"# {study.title}", "", _protocol(scores), ""]
@@ -92,7 +123,7 @@ def page(scores: Scores, pictures: Sequence[tuple[str, Path]]) -> str:
         lines += ["## Claims", "", *_claims(scores), ""]
     for title, path in pictures:
         lines += [f"## {title}", "", f"![{title}]({path.name})", ""]
-    return "\n".join(lines)
+    return lines
 
 
 def _protocol(scores: Scores) -> str:
