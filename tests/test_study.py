@@ -192,15 +192,17 @@ def test_a_claim_with_an_unknown_key_is_refused(file: Path, tmp_path: Path) -> N
 
 def test_tables_name_what_diverged_and_leave_open_what_is_missing(file: Path, tmp_path: Path) -> None:
     scores = scored(file, tmp_path, [10.0, 12.0, None], [None, None, None])
-    assert report.table(scores, report.returns) == [
+    datasets = scores.study.datasets
+    assert report.table(scores, report.returns, datasets) == [
+        ["variant", "3m/good"],
         ["cloning", "11.0 ± 12.7, 1 diverged"],
         ["diverges", "3 diverged"],
     ]
-    assert report.table(scores, report.win_rates)[0] == ["cloning", "50.0, 1 diverged"]
+    assert report.table(scores, report.win_rates, datasets)[1] == ["cloning", "50.0, 1 diverged"]
     frame = report.frame(scores)
     assert frame["stopped"].notna().sum() == 4 and set(frame["variant"]) == {"clone", "wild"}
     (tmp_path / "tiny" / "3m--good" / "wild" / "outcome.json").unlink()
-    assert len(report.table(score(scores.study, tmp_path), report.returns)) == 1
+    assert len(report.table(score(scores.study, tmp_path), report.returns, datasets)) == 2
 
 
 def test_a_damaged_curve_is_named(file: Path, tmp_path: Path) -> None:

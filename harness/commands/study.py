@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
     make_missing(study, config.out, config.workers, config.device, say)
     scores = score(study, config.out)
     page = report.write(scores, config.out, config.out / "reports" / f"{study.name}-{study.scale.name}")
-    print(render(report.headers(scores), report.table(scores, report.returns)))
+    names, *rows = report.table(scores, report.returns, study.datasets)
+    print(render(names, rows))
     print(f"\nreport  {page}")
     return 0

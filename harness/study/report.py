@@ -18,16 +18,11 @@ _COLUMNS: Final = ("dataset", "variant", "agent", "scale", "seed", "step", "retu
 Row = list[str]
 
 
-def headers(scores: Scores) -> Row:
-    """Of `table`."""
-    return ["variant", *scores.study.datasets]
-
-
-def table(scores: Scores, value: Callable[[Scored], str]) -> list[Row]:
-    """One row per variant, one column per dataset; `-` where there is no finished cell."""
-    rows = []
+def table(scores: Scores, value: Callable[[Scored], str], datasets: Sequence[str]) -> list[Row]:
+    """Headers, then one row per variant with one column per dataset; `-` where there is no finished cell."""
+    rows = [["variant", *datasets]]
     for variant in scores.study.variants:
-        found = [scores.find(dataset, variant.name) for dataset in scores.study.datasets]
+        found = [scores.find(dataset, variant.name) for dataset in datasets]
         if any(found):
             rows.append([variant.label, *("-" if cell is None else value(cell) for cell in found)])
     return rows
@@ -39,9 +34,8 @@ def returns(cell: Scored) -> str:
 
 
 def win_rates(cell: Scored) -> str:
-    """The same of the win rate, in percent; `-` without a winner."""
-    wins = cell.column("win_rate")
-    return "-" if not len(wins) and not cell.n_diverged else _words(wins, cell.n_diverged, 100.0)
+    """The same of the win rate, in percent."""
+    return _words(cell.column("win_rate"), cell.n_diverged, 100.0)
 
 
 def _words(values: DoubleArray, n_diverged: int, unit: float) -> str:
@@ -99,7 +93,7 @@ def _support(scores: Scores, out: Path, folder: Path) -> list[str]:
                 "",
             ]
             lines += [
-                *markdown(headers(scores), rows),
+                *markdown([["variant", *scores.study.datasets], *rows]),
                 "",
                 f"![Joint distance and score {words}]({name})",
                 "",
@@ -116,9 +110,10 @@ def page(scores: Scores, pictures: Sequence[tuple[str, Path]]) -> list[str]:
     data = [scores.data.get(dataset) for dataset in study.datasets]
     of_data = ["the data (± its standard deviation)"]
     of_data += ["-" if c is None else f"{_short(c.returns.mean)} ± {_short(c.returns.std)}" for c in data]
-    lines += ["## Return", "", *markdown(headers(scores), [of_data, *table(scores, returns)]), ""]
-    if any(scores.has_win.values()):
-        lines += ["## Win rate (%)", "", *markdown(headers(scores), table(scores, win_rates)), ""]
+    names, *rows = table(scores, returns, study.datasets)
+    lines += ["## Return", "", *markdown([names, of_data, *rows]), ""]
+    if battles := [dataset for dataset, has_win in scores.has_win.items() if has_win]:
+        lines += ["## Win rate (%)", "", *markdown(table(scores, win_rates, battles)), ""]
     if study.claims:
         lines += ["## Claims", "", *_claims(scores), ""]
     for title, path in pictures:
@@ -152,14 +147,14 @@ def _claims(scores: Scores) -> list[str]:
         f"Differences are points of normalised score ({scales}); a seed that diverged counts as 0. Intervals of 95 % by "
         f"Welch's t over training seeds. Less than {claims.MARGIN:g} points count as no difference.",
         "",
-        *markdown(["claim", "compared", "dataset", "difference", "95 % interval", "verdict"], rows),
+        *markdown([["claim", "compared", "dataset", "difference", "95 % interval", "verdict"], *rows]),
     ]
 
 
-def markdown(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    lines = [names, ["---"] * len(names), *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table; the first row holds the headers."""
+    first, *others = rows
+    return [f"| {' | '.join(line)} |" for line in (first, ["---"] * len(first), *others)]
 
 
 def frame(scores: Scores) -> pd.DataFrame:
