@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from env_adapters.bounds import check_between
+from env_adapters.errors import UsageError
 from harness.commands.parsing import parse, say
 from harness.study import report, spec
 from harness.study.runner import make_missing
@@ -20,7 +21,7 @@ from harness.tables import render
 class StudyConfig:
     """Which study, and how large."""
 
-    name: Annotated[str, tyro.conf.Positional]
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """fig1, fig2, fig3, fig4 or generative."""
     scale: str = "cpu"
     """How large: quick (shows that it runs), cpu (some hours on two cores) or paper (for a GPU)."""
@@ -40,6 +41,8 @@ class StudyConfig:
 
 def main(arguments: list[str]) -> int:
     """Run the command; returns 0."""
+    if not arguments:
+        raise UsageError(f"harness study: name one: {', '.join(spec.names())}")
     config = parse(StudyConfig, arguments, "study")
     check_between("--workers", config.workers, 1, 1024)
     study = spec.load(config.name, config.scale, config.file).only(config.datasets, config.variants)

@@ -17,6 +17,7 @@ from env_adapters.errors import CorruptFileError, InvalidValueError, UnknownName
 
 CATALOG: Final = Path(__file__).parent / "catalog.toml"
 """Where the shipped studies are described."""
+_SINGULAR: Final = {"studies": "study", "variants": "variant", "scales": "scale"}
 _FIGURES: Final = ("curves", "times")
 
 
@@ -111,7 +112,7 @@ class Study:
         ):
             for name in chosen:
                 if name not in known:
-                    raise unknown_name(f"{kind} of this study", name, list(known), "its catalog.toml")
+                    raise unknown_name(f"{kind} of this study", name, list(known), "harness study --help")
         return replace(
             self,
             datasets=tuple(name for name in self.datasets if not datasets or name in datasets),
@@ -175,7 +176,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _entry(content: Mapping[str, Any], kind: str, name: str, path: Path) -> dict[str, Any]:
     known = content.get(kind, {})
     if name not in known:
-        raise unknown_name(kind.removesuffix("s"), name, list(known), f"the file {path}")
+        raise unknown_name(_SINGULAR[kind], name, list(known), f"the file {path}")
     return dict(known[name])
 
 
