@@ -18,7 +18,7 @@ from torch import Tensor
 from env_adapters.api import FloatArray, TeamSpec
 
 BLOCK_ROWS: Final = 32
-"""Rows of every network call while acting, unless an agent says otherwise."""
+"""Rows of every call of a library's network while acting, unless an agent says otherwise."""
 
 Params = dict[str, Tensor]
 """Named tensors; a checkpoint is exactly these."""
@@ -81,6 +81,9 @@ class Agent(ABC):
     Config: ClassVar[type[Any]]
     act_modes: ClassVar[tuple[str, ...]]
     """Ways to turn the policy into an action; the first is the default."""
+    networks: ClassVar[tuple[str, ...]] = ()
+    """The MLPs with GELU that `act_batch` asks, if it mixes the numbers of a row nowhere else: then acting computes them
+    row by row (`agents.rowwise`) and needs no blocks."""
 
     def __init__(self, config: Any, spec: TeamSpec) -> None:
         self.config = config
@@ -98,7 +101,7 @@ class Agent(ABC):
 
     @property
     def block_rows(self) -> int:
-        """Rows of every network call while acting; few for an agent whose single action is costly."""
+        """Rows of every call of a library's network while acting; few for an agent whose single action is costly."""
         return BLOCK_ROWS
 
     @abstractmethod

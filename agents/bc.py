@@ -45,6 +45,7 @@ class BcMeanFlow(OfflineAgent):
     name = "bc-meanflow"
     Config = BcConfig
     act_modes = ("fresh", "zero", "fixed")
+    networks = ("velocity",)
     config: BcConfig
 
     def __init__(self, config: BcConfig, spec: TeamSpec) -> None:

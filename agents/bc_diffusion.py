@@ -47,6 +47,7 @@ class BcDiffusion(OfflineAgent):
     name = "bc-diffusion"
     Config = BcDiffusionConfig
     act_modes = ("fresh", "zero", "fixed")
+    networks = ("field",)
     config: BcDiffusionConfig
 
     def __init__(self, config: BcDiffusionConfig, spec: TeamSpec) -> None:
@@ -90,8 +91,7 @@ class BcDiffusion(OfflineAgent):
         draws = noise.reshape(*noise.shape[:-1], c.diffusion_steps, self.spec.action_size)
 
         def predict(point: Tensor, k: int) -> Tensor:
-            time = torch.full_like(point[..., :1], k / c.diffusion_steps)
-            return flows.field(params, inputs, point, time, c.time_embedding)
+            return flows.field(params, inputs, point, k / c.diffusion_steps, c.time_embedding)
 
         point = ancestral(
             self._steps, predict, draws[..., 0, :], lambda k: draws[..., c.diffusion_steps - k + 1, :]

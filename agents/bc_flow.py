@@ -46,6 +46,7 @@ class BcFlow(OfflineAgent):
     name = "bc-flow"
     Config = BcFlowConfig
     act_modes = ("fresh", "zero", "fixed")
+    networks = ("field", "student")
     config: BcFlowConfig
 
     def __init__(self, config: BcFlowConfig, spec: TeamSpec) -> None:

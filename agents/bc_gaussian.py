@@ -45,6 +45,7 @@ class _Clone(OfflineAgent):
     """An MLP from a view to one number per action (component)."""
 
     config: Any
+    networks = ("policy",)
 
     def init(self, generator: torch.Generator) -> Params:
         """Fresh policy network."""

@@ -35,16 +35,35 @@ def _time_size(embedding: TimeEmbedding) -> int:
     return 1 if embedding == "raw" else 2 * _N_FREQUENCIES
 
 
-def _embed(time: Tensor, rate: Tensor, embedding: TimeEmbedding) -> tuple[Tensor, Tensor]:
-    """Embedding of a time [..., 1] and its derivative when time moves at `rate`."""
+def _frequencies(like: Tensor) -> Tensor:
+    return pi * 2.0 ** torch.arange(_N_FREQUENCIES, dtype=like.dtype, device=like.device)
+
+
+def _embed(time: Tensor, embedding: TimeEmbedding) -> Tensor:
+    """Embedding of a time [..., 1]."""
     if embedding == "raw":
-        return time, rate
-    frequencies = pi * 2.0 ** torch.arange(_N_FREQUENCIES, dtype=time.dtype, device=time.device)
+        return time
+    angle = time * _frequencies(time)
+    return torch.cat([torch.sin(angle), torch.cos(angle)], dim=-1)
+
+
+def _embed_rate(time: Tensor, rate: Tensor, embedding: TimeEmbedding) -> Tensor:
+    """Derivative of the embedding when time moves at `rate`."""
+    if embedding == "raw":
+        return rate
+    frequencies = _frequencies(time)
     angle = time * frequencies
-    sine, cosine = torch.sin(angle), torch.cos(angle)
-    return torch.cat([sine, cosine], dim=-1), torch.cat([cosine, -sine], dim=-1) * frequencies.repeat(
-        2
-    ) * rate
+    return torch.cat([torch.cos(angle), -torch.sin(angle)], dim=-1) * frequencies.repeat(2) * rate
+
+
+def _moment(like: Tensor, time: Tensor | float, embedding: TimeEmbedding) -> Tensor:
+    """Embedding [..., T] of times [..., 1], or of one time for all rows [..., X] of `like`.
+
+    That one is embedded once: a library's sine may depend on how many numbers there are.
+    """
+    if isinstance(time, Tensor):
+        return _embed(time, embedding)
+    return _embed(like.new_full((1,), time), embedding).expand(*like.shape[:-1], -1)
 
 
 def velocity_init(
@@ -63,12 +82,12 @@ def velocity(
     params: Mapping[str, Tensor],
     context: Tensor,
     point: Tensor,
-    start: Tensor,
-    end: Tensor,
+    start: Tensor | float,
+    end: Tensor | float,
     embedding: TimeEmbedding,
 ) -> Tensor:
-    """u(point, start, end | context): [..., A] from context [..., C], point [..., A], times [..., 1]."""
-    times = [_embed(time, torch.zeros_like(time), embedding)[0] for time in (start, end)]
+    """u(point, start, end | context): [..., A] from context [..., C], point [..., A], times [..., 1] or one for all."""
+    times = [_moment(point, time, embedding) for time in (start, end)]
     return mlp(params, "velocity", torch.cat([context, point, *times], dim=-1))
 
 
@@ -82,10 +101,10 @@ def velocity_with_tangent(
     embedding: TimeEmbedding,
 ) -> tuple[Tensor, Tensor]:
     """U as in `velocity`, and its derivative (no gradient) when point moves along `direction` and end at rate 1."""
-    r, dr = _embed(start, torch.zeros_like(start), embedding)
-    k, dk = _embed(end, torch.ones_like(end), embedding)
+    r, k = _embed(start, embedding), _embed(end, embedding)
     x = torch.cat([context, point, r, k], dim=-1)
-    tangent = torch.cat([torch.zeros_like(context), direction, dr, dk], dim=-1)
+    dk = _embed_rate(end, torch.ones_like(end), embedding)
+    tangent = torch.cat([torch.zeros_like(context), direction, torch.zeros_like(r), dk], dim=-1)
     return mlp_with_tangent(params, "velocity", x, tangent)
 
 
@@ -99,11 +118,11 @@ def sample(
 ) -> Tensor:
     """Walk from noise [..., A] at time 1 to a sample at time 0 in `n_steps` equal steps."""
     point = noise
-    ones = torch.ones_like(noise[..., :1])
     for i in range(n_steps, 0, -1):
-        end, start = ones * (i / n_steps), ones * ((i - 1) / n_steps)
-        start = end if sampler == "euler" else start
-        point = point - velocity(params, context, point, start, end, embedding) / n_steps
+        end, before = i / n_steps, (i - 1) / n_steps
+        start = end if sampler == "euler" else before
+        slope = velocity(params, context, point, start, end, embedding)
+        point = point - (slope / n_steps if n_steps > 1 else slope)
     return point
 
 
@@ -166,10 +185,14 @@ def field_init(
 
 
 def field(
-    params: Mapping[str, Tensor], context: Tensor, point: Tensor, time: Tensor, embedding: TimeEmbedding
+    params: Mapping[str, Tensor],
+    context: Tensor,
+    point: Tensor,
+    time: Tensor | float,
+    embedding: TimeEmbedding,
 ) -> Tensor:
-    """Instantaneous velocity [..., A] at point [..., A] and time [..., 1]."""
-    embedded, _ = _embed(time, torch.zeros_like(time), embedding)
+    """Instantaneous velocity [..., A] at point [..., A] and time [..., 1], or one time for all."""
+    embedded = _moment(point, time, embedding)
     return mlp(params, "field", torch.cat([context, point, embedded], dim=-1))
 
 
@@ -191,9 +214,8 @@ def euler(
 ) -> Tensor:
     """Follow the field from noise [..., A] at time 1 to a sample at time 0."""
     point = noise
-    ones = torch.ones_like(noise[..., :1])
     for i in range(n_steps, 0, -1):
-        point = point - field(params, context, point, ones * (i / n_steps), embedding) / n_steps
+        point = point - field(params, context, point, i / n_steps, embedding) / n_steps
     return point
 
 

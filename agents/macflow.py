@@ -84,6 +84,7 @@ class MacFlow(OfflineAgent):
     name = "mac-flow"
     Config = MacFlowConfig
     act_modes = ("fresh", "zero", "fixed")
+    networks = ("student",)
     config: MacFlowConfig
 
     def __init__(self, config: MacFlowConfig, spec: TeamSpec) -> None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from math import pi, sqrt
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from agents.api import Params
+
+if TYPE_CHECKING:
+    from agents.rowwise import RowwiseMlp
 
 
 def mlp_init(name: str, sizes: Sequence[int], generator: torch.Generator, layer_norm: bool = False) -> Params:
@@ -35,6 +39,27 @@ def mlp_init(name: str, sizes: Sequence[int], generator: torch.Generator, layer_
     return params
 
 
+class ActingParams(dict[str, Tensor]):
+    """Parameters to act by: `mlp` computes the networks named, row by row, as `agents.rowwise` does.
+
+    Args:
+        params: single precision, on the CPU.
+        networks: names of MLPs with GELU and without LayerNorm.
+    """
+
+    def __init__(self, params: Mapping[str, Tensor], networks: Sequence[str]) -> None:
+        from agents.rowwise import RowwiseMlp  # a compiler, which training does not need
+
+        super().__init__(params)
+        self.rowwise: dict[str, RowwiseMlp] = {}
+        for name in networks:
+            layers = range(_depth(params, name))
+            if not layers:  # a part that this configuration does without
+                continue
+            weights, biases = ([params[f"{name}.{i}.{part}"] for i in layers] for part in ("weight", "bias"))
+            self.rowwise[name] = RowwiseMlp(weights, biases)
+
+
 def _depth(params: Mapping[str, Tensor], name: str) -> int:
     depth = 0
     while f"{name}.{depth}.weight" in params:
@@ -50,6 +75,8 @@ def mlp(
     params: Mapping[str, Tensor], name: str, x: Tensor, activation: Callable[[Tensor], Tensor] = _gelu
 ) -> Tensor:
     """Apply the MLP `name` to x [..., sizes[0]]: GELU (tanh form) between layers by default, linear output."""
+    if isinstance(params, ActingParams) and name in params.rowwise:
+        return params.rowwise[name](x)
     depth = _depth(params, name)
     for layer in range(depth):
         x = F.linear(x, params[f"{name}.{layer}.weight"], params[f"{name}.{layer}.bias"])

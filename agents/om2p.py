@@ -75,6 +75,7 @@ class Om2p(OfflineAgent):
     name = "om2p"
     Config = Om2pConfig
     act_modes = ("fresh", "zero", "fixed")
+    networks = ("velocity",)
     config: Om2pConfig
 
     def __init__(self, config: Om2pConfig, spec: TeamSpec) -> None:
@@ -140,8 +141,7 @@ class Om2p(OfflineAgent):
         if self.config.sampler == "meanflow":
             return flows.sample(params, inputs, noise, self.config.time_embedding)
         # The code's velocity points from noise to action and its time runs the other way: r = 1, k = 0.
-        ones = torch.ones_like(noise[..., :1])
-        return -flows.velocity(params, inputs, noise, ones, ones * 0.0, self.config.time_embedding)
+        return -flows.velocity(params, inputs, noise, 1.0, 0.0, self.config.time_embedding)
 
     def act_batch(
         self, params: Mapping[str, Tensor], inputs: Tensor, available: Tensor | None, noise: Tensor, mode: str

@@ -38,6 +38,7 @@ class Ppo(Agent):
     name = "ppo"
     Config = PpoConfig
     act_modes = ("greedy", "sample")
+    networks = ("actor",)
     config: PpoConfig
 
     def init(self, generator: torch.Generator) -> Params:

@@ -91,6 +91,7 @@ class Vgm2p(OfflineAgent):
     name = "vgm2p"
     Config = Vgm2pConfig
     act_modes = ("fresh", "zero", "fixed")
+    networks = ("velocity",)
     config: Vgm2pConfig
 
     def __init__(self, config: Vgm2pConfig, spec: TeamSpec) -> None:
@@ -195,9 +196,11 @@ class Vgm2p(OfflineAgent):
 
     def _context(self, inputs: Tensor, token: Tensor | int) -> Tensor:
         """[..., N + D] to [..., N + D + tokens]."""
-        if isinstance(token, int):
-            token = torch.full(inputs.shape[:-1], token, dtype=torch.int64, device=inputs.device)
-        return torch.cat([inputs, one_hot(token, self._n_tokens)], dim=-1)
+        if not isinstance(token, int):
+            return torch.cat([inputs, one_hot(token, self._n_tokens)], dim=-1)
+        shape = inputs.shape[:-1]
+        others = [inputs.new_zeros(*shape, n) for n in (token, self._n_tokens - 1 - token)]
+        return torch.cat([inputs, others[0], inputs.new_ones(*shape, 1), others[1]], dim=-1)
 
     def _sample(self, params: Mapping[str, Tensor], inputs: Tensor, noise: Tensor) -> Tensor:
         c, context = self.config, self._context(inputs, 1)

@@ -1,15 +1,22 @@
-"""One quantity measured several times, as the rows of reports show it."""
+"""Quantities measured several times and in turns, and the rows of reports that show them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
 from harness.commands.bench import Report
 
+TURN_S: Final = 0.5
+"""How long each contender runs before the next one's turn."""
+Steps = Callable[[int], None]
+"""Makes so many steps, and waits until they are made."""
+Clock = Callable[[], float]
+"""Seconds."""
 _HEADERS: Final = ("what", "unit", "median", "spread", "n", "target", "verdict")
 
 
@@ -62,6 +69,41 @@ class Measurement:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def in_turns(
+    contenders: Mapping[str, Steps], repetitions: int, turn_s: float, clock: Clock = time.process_time
+) -> dict[str, list[float]]:
+    """Seconds per step of each contender, in turns of about `turn_s` (at least one step), so that all meet the same load."""
+    lengths = {name: _length(steps, turn_s, clock) for name, steps in contenders.items()}
+    found: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(repetitions):
+        for name, steps in contenders.items():
+            found[name].append(_timed(steps, lengths[name], clock))
+    return found
+
+
+def _length(steps: Steps, duration_s: float, clock: Clock) -> int:
+    """Number of steps that take about so long, after a first one that does not count."""
+    _timed(steps, 1, clock)
+    return max(1, int(duration_s / max(_timed(steps, 1, clock), 1e-6)))
+
+
+def _timed(steps: Steps, n: int, clock: Clock) -> float:
+    """Seconds of each of n steps."""
+    start = clock()
+    steps(n)
+    return (clock() - start) / n
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Ours in units of theirs, turn by turn."""
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def percent(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Ours in percent of theirs, turn by turn."""
+    return [100.0 * ratio for ratio in ratios(ours, theirs)]
 
 
 def make_report(benchmark: str, quick: bool, rows: Sequence[Measurement], notes: list[str]) -> Report:

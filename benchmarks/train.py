@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -22,7 +22,7 @@ from agents.resident import Draws, ResidentData
 from agents.training_options import Execution
 from benchmarks import jax_step
 from benchmarks.batches import write_random
-from benchmarks.measurement import Measurement, make_report
+from benchmarks.measurement import TURN_S, Clock, Measurement, Steps, in_turns, make_report, percent
 from benchmarks.products import record
 from datasets.formats.native import open_dataset
 from datasets.schema import Dataset
@@ -40,11 +40,6 @@ _SIZES: Final = ((512, 512, 512, 512), (128, 128))
 """Widths: the paper's, and those of the shipped agents."""
 _OF_PRODUCTS: Final = 80.0
 """Percent of a paper-size step that should be its matrix products."""
-_TURN_S: Final = 0.5
-"""How long each contender runs before the next one's turn."""
-Steps = Callable[[int], None]
-"""Makes so many steps, and waits until they are made."""
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -108,6 +103,13 @@ def run(config: Config, say: Say) -> Report:
     return make_report("train", config.quick, rows, notes)
 
 
+def _seconds(
+    contenders: Mapping[str, Steps], config: Config, clock: Clock = time.process_time
+) -> dict[str, list[float]]:
+    repetitions, turn_s = (2, 0.0) if config.quick else (config.repetitions, TURN_S)
+    return in_turns(contenders, repetitions, turn_s, clock)
+
+
 def _named(hidden: tuple[int, ...]) -> str:
     return f"{len(hidden)} x {hidden[0]}"
 
@@ -163,32 +165,6 @@ def batch_arrays(batch: Batch) -> jax_step.Arrays:
     return {name: value.cpu().numpy() for name, value in vars(batch).items() if value is not None}
 
 
-def _seconds(
-    contenders: Mapping[str, Steps], config: Config, clock: Clock = time.process_time
-) -> dict[str, list[float]]:
-    """Seconds per step of each contender, in turns."""
-    turn_s = 0.0 if config.quick else _TURN_S
-    lengths = {name: _length(steps, turn_s, clock) for name, steps in contenders.items()}
-    found: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(2 if config.quick else config.repetitions):
-        for name, steps in contenders.items():
-            found[name].append(_timed(steps, lengths[name], clock))
-    return found
-
-
-def _length(steps: Steps, duration_s: float, clock: Clock) -> int:
-    """Number of steps that take about so long, after a first one that does not count."""
-    _timed(steps, 1, clock)
-    return max(1, int(duration_s / max(_timed(steps, 1, clock), 1e-6)))
-
-
-def _timed(steps: Steps, n: int, clock: Clock) -> float:
-    """Seconds of each of n steps."""
-    start = clock()
-    steps(n)
-    return (clock() - start) / n
-
-
 def _size(config: Config, place: _Place, hidden: tuple[int, ...]) -> list[Measurement]:
     """All rows about networks of one size."""
     named, agent = _named(hidden), _agent("vgm2p", hidden, place.spec)
@@ -221,24 +197,20 @@ def _size(config: Config, place: _Place, hidden: tuple[int, ...]) -> list[Measur
         ),
         Measurement(f"{named}: those products", "GFLOP/s", [products.flop / value / 1e9 for value in bound]),
         Measurement(f"{named}: a step", "GFLOP/s", [products.flop / value / 1e9 for value in seconds]),
-        Measurement(f"{named}: products / step", "%", _percent(bound, seconds), target),
+        Measurement(f"{named}: products / step", "%", percent(bound, seconds), target),
         Measurement(f"{named}: a step in bf16", "ms", [1e3 * value for value in found["bf16"]]),
     ]
     if "jax" in found:
         rows.append(Measurement(f"{named}: a step in JAX", "ms", [1e3 * value for value in found["jax"]]))
-        rows.append(Measurement(f"{named}: JAX / ours", "%", _percent(found["jax"], seconds)))
+        rows.append(Measurement(f"{named}: JAX / ours", "%", percent(found["jax"], seconds)))
     for name in ("mac-flow", "vgm2p-fm"):
-        rows.append(Measurement(f"{named}: {name} / vgm2p", "%", _percent(found[name], seconds)))
+        rows.append(Measurement(f"{named}: {name} / vgm2p", "%", percent(found[name], seconds)))
     k = f"{config.seeds} seeds"
     each = [1e3 * value / config.seeds for value in found["apart"]]
     rows.append(Measurement(f"{named}: {k}, one after the other, each step", "ms", each))
-    ratio = _percent(found["together"], found["apart"])
+    ratio = percent(found["together"], found["apart"])
     rows.append(Measurement(f"{named}: {k}, stacked / one after the other", "%", ratio))
     return rows
-
-
-def _percent(ours: list[float], theirs: list[float]) -> list[float]:
-    return [100.0 * a / b for a, b in zip(ours, theirs, strict=True)]
 
 
 def _cuda(config: Config, place: _Place) -> list[Measurement]:

@@ -55,7 +55,7 @@ class Team:
     policy: Callable[[int], Policy]
     """The agent of this index alone; equal to its row of `vector`."""
     network_rows: int | None = None
-    """Rows of every network call while acting; None where code acts."""
+    """Rows of every network call while acting; None where their number is no matter, or code acts."""
 
 
 def load_team(map_name: str, spec: TeamSpec, source: TeamSource) -> Team:
@@ -89,7 +89,7 @@ def load_team(map_name: str, spec: TeamSpec, source: TeamSource) -> Team:
         source=_pinned(source, found.path, mode),
         vector=lambda n_games: BatchedTeam(agent, params, n_games, mode),
         policy=lambda agent_index: DecentralizedPolicy(agent, params, mode),
-        network_rows=agent.block_rows,
+        network_rows=None if agent.networks else agent.block_rows,
     )
 
 

@@ -21,6 +21,7 @@ _BENCHMARKS = {
     "latency": "what an action of the shipped policies takes, in one call and with a process per agent",
     "references": "the returns that normalised scores count as 0 and as 100",
     "train": "the training step, against its own matrix products and its peers; several seeds at once",
+    "act": "one action of the offline agents, against plain NumPy and each other",
     "batches": "drawing batches from a dataset, opening it, and memory",
     "statistics": "speed of bootstrap intervals and sequential rules, against their peers",
     "recipes": "datasets made by recipe against the published ones they are made after",
