@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from math import pi, sqrt
+from math import sqrt
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agents.api import Params
+from agents.gelu import gelu, gelu_with_slope
 
 if TYPE_CHECKING:
     from agents.rowwise import RowwiseMlp
@@ -67,12 +68,8 @@ def _depth(params: Mapping[str, Tensor], name: str) -> int:
     return depth
 
 
-def _gelu(x: Tensor) -> Tensor:
-    return F.gelu(x, approximate="tanh")
-
-
 def mlp(
-    params: Mapping[str, Tensor], name: str, x: Tensor, activation: Callable[[Tensor], Tensor] = _gelu
+    params: Mapping[str, Tensor], name: str, x: Tensor, activation: Callable[[Tensor], Tensor] = gelu
 ) -> Tensor:
     """Apply the MLP `name` to x [..., sizes[0]]: GELU (tanh form) between layers by default, linear output."""
     if isinstance(params, ActingParams) and name in params.rowwise:
@@ -86,13 +83,6 @@ def mlp(
             if scale is not None:
                 x = F.layer_norm(x, x.shape[-1:], scale, params[f"{name}.{layer}.norm_shift"])
     return x
-
-
-def _gelu_slope(x: Tensor) -> Tensor:
-    """Derivative of the tanh form of GELU."""
-    inner = sqrt(2.0 / pi) * (x + 0.044715 * x**3)
-    tanh = torch.tanh(inner)
-    return 0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * sqrt(2.0 / pi) * (1.0 + 3 * 0.044715 * x * x)
 
 
 def mlp_with_tangent(
@@ -110,8 +100,8 @@ def mlp_with_tangent(
         x = F.linear(x, weight, params[f"{name}.{layer}.bias"])
         tangent = F.linear(tangent, weight.detach())
         if layer < depth - 1:
-            tangent = _gelu_slope(x.detach()) * tangent
-            x = F.gelu(x, approximate="tanh")
+            x, slope = gelu_with_slope(x)
+            tangent = slope * tangent
     return x, tangent
 
 

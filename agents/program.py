@@ -27,6 +27,8 @@ COUNT: Final = "steps"
 HUGE: Final = 1e10
 """A loss beyond it counts as diverged."""
 _MOMENTS: Final = ("exp_avg", "exp_avg_sq")
+_DECAYS, _EPSILON = (0.9, 0.999), 1e-8
+"""Of Adam's moments, and what keeps its division finite: the paper's."""
 _REHEARSALS: Final = 3
 """Steps outside a graph before one is recorded, as torch asks for."""
 Losses = Callable[[Params, Params, Params, Params], tuple[Tensor, Metrics]]
@@ -68,7 +70,10 @@ class Program:
         fresh = [agent.fit(draws.initial(seed), observations) for seed in seeds]
         self.params = {name: p.requires_grad_() for name, p in self._joined(fresh).items()}
         self.targets = {name: self.params[name].detach().clone() for name in self._target_names()}
-        self._optimizer = self._adam()
+        self._moments = {
+            key: {name: torch.zeros_like(p.detach()) for name, p in self.params.items()} for key in _MOMENTS
+        }
+        self._n_updates = torch.zeros((), device=device)
         self._losses = self._make_losses()
         self._sums: dict[str, Tensor] = {}
         self._at = torch.zeros(1, dtype=torch.int64, device=device)
@@ -87,15 +92,6 @@ class Program:
     def _target_names(self) -> list[str]:
         return self.agent.target_names(self.params)
 
-    def _adam(self) -> torch.optim.Adam:
-        """Adam in one pass over all tensors, its state there from the start, so that a graph can be recorded."""
-        tensors = list(self.params.values())
-        adam = torch.optim.Adam(tensors, lr=self._rate, fused=True, capturable=self._device.type == "cuda")
-        for tensor in tensors:
-            adam.state[tensor] = {"step": torch.zeros((), device=self._device)}
-            adam.state[tensor] |= {name: torch.zeros_like(tensor.detach()) for name in _MOMENTS}
-        return adam
-
     def _make_losses(self) -> Losses:
         """The agent's losses as a function of dictionaries of tensors, mapped over K if stacked: [K] or scalar."""
 
@@ -105,12 +101,8 @@ class Program:
 
         made: Losses = losses
         if self.stacked:
-            dims = (
-                0,
-                0 if self.targets else None,
-                0,
-                0,
-            )  # vmap wants a tensor in every argument that it maps
+            # vmap wants a tensor in every argument that it maps.
+            dims = (0, 0 if self.targets else None, 0, 0)
             made = torch.func.vmap(losses, in_dims=dims)
         return torch.compile(made, dynamic=False) if self._execution.compile else made
 
@@ -144,9 +136,7 @@ class Program:
         present = {name: value for name in self._fields if (value := getattr(batch, name)) is not None}
         with self._autocast():
             losses, metrics = self._losses(self.params, self.targets, present, drawn)
-        self._optimizer.zero_grad(set_to_none=True)
-        losses.sum().backward()  # type: ignore[no-untyped-call]
-        self._optimizer.step()
+        self._adam(torch.autograd.grad(losses.sum(), list(self.params.values()), allow_unused=True))
         self._follow()
         self._book(losses.detach().reshape(-1), metrics)
 
@@ -155,6 +145,30 @@ class Program:
             return nullcontext()
         # Without its cache of cast weights, which must not be used while a graph is recorded.
         return torch.autocast(self._device.type, dtype=torch.bfloat16, cache_enabled=False)
+
+    @torch.no_grad()
+    def _adam(self, gradients: Sequence[Tensor | None]) -> None:
+        """Adam (arXiv 1412.6980) in one pass over all tensors that have a gradient.
+
+        What `torch.optim.Adam` comes down to, without its bookkeeping, which takes longer than a small network.
+        """
+        found = {n: g.contiguous() for n, g in zip(self.params, gradients, strict=True) if g is not None}
+        self._n_updates += 1
+        torch._fused_adam_(
+            [self.params[name] for name in found],
+            list(found.values()),
+            [self._moments["exp_avg"][name] for name in found],
+            [self._moments["exp_avg_sq"][name] for name in found],
+            [],
+            [self._n_updates] * len(found),
+            lr=self._rate,
+            beta1=_DECAYS[0],
+            beta2=_DECAYS[1],
+            weight_decay=0.0,
+            eps=_EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -228,7 +242,7 @@ class Program:
         found = {f"params.{name}": p.detach() for name, p in self.params.items()}
         found |= {f"targets.{name}": tensor for name, tensor in self.targets.items()}
         for key in _MOMENTS:
-            found |= {f"{key}.{name}": self._optimizer.state[p][key] for name, p in self.params.items()}
+            found |= {f"{key}.{name}": tensor for name, tensor in self._moments[key].items()}
         return found if self.stacked else {name: tensor[None] for name, tensor in found.items()}
 
     @torch.no_grad()
@@ -236,8 +250,7 @@ class Program:
         """Go on from rows of what `state` gave, after `step` steps."""
         for name, tensor in self.state().items():
             tensor.copy_(state[name][list(rows)])
-        for parameter in self.params.values():
-            self._optimizer.state[parameter]["step"].fill_(float(step))
+        self._n_updates.fill_(float(step))
 
     def without(self, seeds: Sequence[int], draws: Draws, step: int) -> Program:
         """The same program with some seeds left out (stacked only)."""
@@ -254,8 +267,7 @@ class Program:
     def rehearse(self, n_steps: int = _REHEARSALS) -> None:
         """Make some steps and take them back, so that everything that is allocated or chosen once is there."""
         sums = self.take_sums()
-        changing = [*self.state().values(), self._at, self._bad_at, self._bad_loss]
-        changing += [self._optimizer.state[p]["step"] for p in self.params.values()]
+        changing = [*self.state().values(), self._n_updates, self._at, self._bad_at, self._bad_loss]
         before = [tensor.clone() for tensor in changing]
         with torch.enable_grad():
             for _ in range(n_steps):
@@ -272,7 +284,6 @@ class Program:
         with torch.cuda.stream(stream):
             self.rehearse()
         torch.cuda.current_stream().wait_stream(stream)
-        self._optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):

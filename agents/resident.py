@@ -84,15 +84,18 @@ class ResidentData:
         if self._windows is not None and self._agent is not None:
             return windows(self._windows, indices, self._agent.history, self._agent.horizon)
         rows = self._rows[indices]
-        actions, masks = self._actions[indices], self._available
+        both = torch.stack([rows, rows + 1])
+        inputs = with_identity(self.observations[both])
+        masks = (None, None) if self._available is None else self._available[both]
+        actions = self._actions[indices]
         return Batch(
-            inputs=with_identity(self.observations[rows]),
+            inputs=inputs[0],
             actions=actions if actions.is_floating_point() else actions.long(),
             rewards=self._rewards[indices],
-            next_inputs=with_identity(self.observations[rows + 1]),
+            next_inputs=inputs[1],
             terminated=self._terminated[indices],
-            available=None if masks is None else masks[rows],
-            next_available=None if masks is None else masks[rows + 1],
+            available=masks[0],
+            next_available=masks[1],
         )
 
 

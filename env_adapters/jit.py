@@ -56,13 +56,20 @@ def _mark(family: str) -> Path:
     return cache_folder(_STARCRAFT) / f"complete-{family}"
 
 
-def kernel(function: Function) -> Function:
-    """Compile without the interpreter lock and without reordering floating-point arithmetic."""
+def kernel(function: Function, contract: bool = False) -> Function:
+    """Compile without the interpreter lock and without reordering floating-point arithmetic.
+
+    Args:
+        function: what to compile.
+        contract: whether a product and the sum it goes into may be rounded once instead of twice, which is faster.
+    """
     before = numba.config.CACHE_DIR
     package = Path(function.__code__.co_filename).resolve().parent
     numba.config.CACHE_DIR = str(cache_folder(package))
     try:
-        compiled: Function = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        compiled: Function = numba.njit(
+            cache=True, nogil=True, error_model="numpy", fastmath={"contract"} if contract else False
+        )(function)
     finally:
         numba.config.CACHE_DIR = before
     return compiled
@@ -76,9 +83,14 @@ def inner(function: Function) -> Function:
     return compiled
 
 
-def inlined(function: Function) -> Function:
-    """An inner kernel that is copied into its callers, for what runs in every game loop."""
+def inlined(function: Function, contract: bool = False) -> Function:
+    """An inner kernel that is copied into its callers, for what runs in every game loop; see `kernel`."""
     compiled: Function = numba.njit(
-        forceinline=True, nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+        forceinline=True,
+        nogil=True,
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        fastmath={"contract"} if contract else False,
     )(function)
     return compiled

@@ -54,7 +54,10 @@ def test_the_report_has_its_rows() -> None:
         "2 seeds, stacked",
     ):
         assert part in about
-    (share,) = [row for row in report["rows"] if row["target"] is not None]
+    (share,) = [row for row in report["rows"] if row["what"] == "4 x 512: products / step"]
+    assert share["target"] == 90
+    peers = [row for row in report["rows"] if "JAX" in row["what"] and row["target"] is not None]
+    assert len(peers) == (2 if jax_step.is_installed() else 0)
     assert share["unit"] == "%" and 0 < share["lowest"] <= share["median"] <= share["highest"]
     assert any("JAX" in note or "jax" in note for note in report["notes"])
     assert any("CUDA" in note for note in report["notes"])
