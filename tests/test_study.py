@@ -17,7 +17,7 @@ from descendants import marked
 
 from agents import registry
 from env_adapters.errors import CorruptFileError, HarnessError, InvalidValueError, UnknownNameError
-from harness.study import cells, claims, report, spec
+from harness.study import cells, claims, nearness, report, spec
 from harness.study.scores import Scores, score
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -203,6 +203,37 @@ def test_tables_name_what_diverged_and_leave_open_what_is_missing(file: Path, tm
     assert frame["stopped"].notna().sum() == 4 and set(frame["variant"]) == {"clone", "wild"}
     (tmp_path / "tiny" / "3m--good" / "wild" / "outcome.json").unlink()
     assert len(report.table(score(scores.study, tmp_path), report.returns, datasets)) == 2
+
+
+def test_distances_to_the_data_and_times_come_into_the_report(file: Path, tmp_path: Path) -> None:
+    text = FILE.replace('title = "Two of them"', 'title = "x"\nfigure = "times"\nsupport = ["clone"]')
+    file.write_text(text)
+    study = spec.load("two", "tiny", file)
+    made(tmp_path, study, "clone", [10.0, 12.0])
+    made(tmp_path, study, "wild", [None, 12.0])
+    place = {
+        "to_data": {"single": {"mean": 1.0}, "joint": {"mean": 2.5}},
+        "observation_to_data": {"single": None, "joint": {"mean": 1.0}},
+        "to_independent": {"single": None, "joint": {"mean": 0.5}},
+    }
+    far = place | {"to_data": {"single": {"mean": 2.0}, "joint": {"mean": 3.5}}}
+    reports = {"0": {"places": {"data": place, "play": far}}, "1": {"places": {"data": far, "play": far}}}
+    (tmp_path / "tiny" / "3m--good" / "clone" / "support.json").write_text(json.dumps(reports))
+    folder = tmp_path / "reports"
+    page = report.write(score(study, tmp_path), tmp_path, folder).read_text()
+    assert "| cloning | 1.50 / 3.00 |" in page and "| cloning | 2.00 / 3.50 |" in page
+    for name in ("times.png", "support-data.png", "support-play.png"):
+        assert name in page and (folder / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    points = nearness.points(score(study, tmp_path), tmp_path, "data")
+    assert [(x, round(y)) for _, _, x, y in points] == [(2.5, 46), (3.5, 57)]
+
+
+def test_damaged_distances_are_named(file: Path, tmp_path: Path) -> None:
+    scores = scored(file, tmp_path, [10.0, 12.0], [1.0, 2.0])
+    path = tmp_path / "tiny" / "3m--good" / "clone" / "support.json"
+    path.write_text('{"0": {}}')
+    with pytest.raises(CorruptFileError, match=r"support\.json is damaged"):
+        nearness.table(scores, tmp_path, "data")
 
 
 def test_a_damaged_curve_is_named(file: Path, tmp_path: Path) -> None:
