@@ -30,7 +30,7 @@ PRESETS: Final = (
     _preset(
         "vgm2p-positive",
         "vgm2p",
-        "guided target on advantageous rows only: same fixed point, stable at every w",
+        "guided target on advantageous rows only: same fixed point, stable at the paper's w",
         cfg_rows="positive",
     ),
     _preset(

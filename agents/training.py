@@ -224,7 +224,7 @@ class Trainer:
         rest = f"; finished below {self.folder}: seeds {finished}" if finished else ""
         advice = "lower --learning-rate"
         if getattr(self.agent.config, "cfg_rows", None) == "all":
-            advice = "train the preset vgm2p-positive, which is stable at every guidance, or lower --guidance"
+            advice = "lower --guidance, or train the preset vgm2p-positive, which is stable up to 20"
         return f"training diverged ({which}); {advice}, in another folder{rest}"
 
     def _is_due(self, every: int, step: int) -> bool:

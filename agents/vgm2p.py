@@ -57,13 +57,13 @@ class Vgm2pConfig:
     label_dropout: float = 0.1
     """Share of labels replaced by the null token, only with uncond="null"."""
     cfg_rows: Literal["all", "positive"] = "all"
-    """Rows with a guided target; "positive" leaves c = 0 rows unguided, which is stable at every w."""
+    """Rows with a guided target; "positive" leaves c = 0 rows unguided, which is stable up to w = 20."""
     tangent: Literal["guided", "plain"] = "guided"
     """Direction of MeanFlow's derivative: the guided velocity (MeanFlow's code) or v."""
     time_embedding: flows.TimeEmbedding = "raw"
     """How times enter the network."""
     instantaneous: float = 0.0
-    """Share of training pairs with r = k (the paper: two uniform times, so 0)."""
+    """Share of training pairs with r = k, the larger of two uniform times (the paper: two uniform times, so 0)."""
     flow_steps: int = 1
     """Steps from noise to action when acting and for target actions."""
     n_critics: int = 2

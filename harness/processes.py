@@ -30,6 +30,7 @@ _PRELOAD: Final = ["torch", "agents.acting", "agents.checkpoints", "harness.agen
 FILE_LIMIT_BYTES: Final = 64 << 20
 """Largest file a child may write, its log included: an agent that prints a gigabyte gets an error instead."""
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _KILL_LIMIT_S: Final = 5.0
@@ -48,7 +49,7 @@ def context() -> ForkServerContext:
     chosen = multiprocessing.get_context("forkserver")
     chosen.set_forkserver_preload(_PRELOAD)
     # PYTHONSAFEPATH: a user's agents.py in the current folder must not be taken for the package agents
-    with _environment(dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1"}):
+    with _environment(dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1"}), _blocked(_ENDING):
         try:
             forkserver.ensure_running()
         except OSError as error:  # the name of a socket has at most 107 bytes
@@ -56,6 +57,20 @@ def context() -> ForkServerContext:
                 f"cannot start workers from {tempfile.gettempdir()}: {error}; set TMPDIR to a short path with free space"
             ) from error
     return chosen
+
+
+@contextlib.contextmanager
+def _blocked(numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
+    """What is started meanwhile does not hear these signals.
+
+    `timeout` and Slurm send them to a whole group. The server must not end then, for its end kills workers that were
+    asked to finish or to save.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -113,6 +128,7 @@ def child_guard(memory_limit_bytes: int | None = None, log: Path | None = None) 
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)  # the server does not hear them
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_bytes, memory_limit_bytes))

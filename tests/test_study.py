@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from descendants import marked
 
 from agents import registry
+from agents.training_options import TrainConfig
 from env_adapters.errors import CorruptFileError, HarnessError, InvalidValueError, UnknownNameError
 from harness.study import cells, claims, nearness, report, spec
 from harness.study.scores import Scores, score
@@ -62,6 +64,16 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+def unknown_options(cell: spec.Cell) -> set[str]:
+    """Options of a variant that `harness train` does not have for its agent."""
+    known = {
+        field.name
+        for kind in (TrainConfig, type(registry.default_config(cell.variant.agent)))
+        for field in fields(kind)
+    }
+    return {*(cell.variant.options or {}), *(cell.variant.by_scale or {}).get(cell.scale.name, {})} - known
+
+
 @pytest.mark.parametrize("scale", ["quick", "cpu", "paper"])
 def test_every_shipped_study_is_made_of_what_exists(scale: str) -> None:
     assert spec.names() == ["fig1", "fig2", "fig3", "fig4", "generative"]
@@ -72,8 +84,7 @@ def test_every_shipped_study_is_made_of_what_exists(scale: str) -> None:
         for cell in study.cells():
             kind = registry.find(cell.variant.agent).actions
             assert kind in ("both", "discrete" if cell.kind == "starcraft" else "continuous")
-            for option in {**(cell.variant.options or {}), **(cell.variant.by_scale or {}).get(scale, {})}:
-                assert option in cells.agent_options(cell.variant.agent)
+            assert not unknown_options(cell)
         for claim in study.claims:
             assert {claim["ours"], *claim["theirs"]} <= known
             assert set(claim.get("datasets", ())) <= set(study.datasets)
@@ -104,9 +115,7 @@ def test_a_command_line_has_the_options_of_scale_and_variant_that_its_agent_know
     file: Path, tmp_path: Path
 ) -> None:
     found = {
-        (cell.dataset, cell.variant.name): " ".join(
-            cells.train_command(cell, tmp_path, "cpu", cells.agent_options)
-        )
+        (cell.dataset, cell.variant.name): " ".join(cells.train_command(cell, tmp_path, "cpu"))
         for study in ("two", "robots")
         for cell in spec.load(study, "tiny", file).cells()
     }
@@ -123,12 +132,20 @@ def made(out: Path, study: spec.Study, variant: str, returns: list[float | None]
     """A finished cell; None for a seed that diverged."""
     cell = next(cell for cell in study.cells() if cell.variant.name == variant)
     for seed, value in enumerate(returns):
-        place = cell.folder(out) / f"seed-{seed}"
+        place = cells.folder(cell, out) / f"seed-{seed}"
         place.mkdir(parents=True)
         lines = ["step,return,stopped,win_rate", f"5,{value or 3.0},,0.0"]
         lines.append("7,,loss is nan," if value is None else f"10,{value},,0.5")
         (place / "curve.csv").write_text("\n".join(lines) + "\n")
-    cells.write_outcome(cells.outcome_path(cell, out), ["train"], 0, 1.5)
+        (place / "checkpoint.safetensors").touch()
+    cells.write_outcome(cells.outcome_path(cell, out), 0)
+    cells.add_time(cells.time_path(cell, out), 1.5)
+
+
+def place(out: Path, variant: str) -> Path:
+    """The folder of a cell of the study `two`."""
+    (found,) = (out / "tiny" / "3m--good").glob(f"{variant}-*")
+    return found
 
 
 def scored(file: Path, out: Path, ours: list[float | None], theirs: list[float | None]) -> Scores:
@@ -148,6 +165,7 @@ def scored(file: Path, out: Path, ours: list[float | None], theirs: list[float |
         ([10.0, 18.0, 3.0], [9.0, 1.0, 17.0], "undecided", "undecided"),
         ([None, None, 15.0], [9.9, 10.0, 10.1], "undecided", "undecided"),
         ([None, None, None], [9.9, 10.0, 10.1], "does not hold: worse", "does not hold: worse"),
+        ([15.0, 15.0], [10.0, 10.0], "undecided: seeds do not vary", "undecided: seeds do not vary"),
     ],
 )
 def test_verdicts(
@@ -201,7 +219,7 @@ def test_tables_name_what_diverged_and_leave_open_what_is_missing(file: Path, tm
     assert report.table(scores, report.win_rates, datasets)[1] == ["cloning", "50.0, 1 diverged"]
     frame = report.frame(scores)
     assert frame["stopped"].notna().sum() == 4 and set(frame["variant"]) == {"clone", "wild"}
-    (tmp_path / "tiny" / "3m--good" / "wild" / "outcome.json").unlink()
+    (place(tmp_path, "wild") / "outcome.json").unlink()
     assert len(report.table(score(scores.study, tmp_path), report.returns, datasets)) == 2
 
 
@@ -211,16 +229,17 @@ def test_distances_to_the_data_and_times_come_into_the_report(file: Path, tmp_pa
     study = spec.load("two", "tiny", file)
     made(tmp_path, study, "clone", [10.0, 12.0])
     made(tmp_path, study, "wild", [None, 12.0])
-    place = {
+    near = {
         "to_data": {"single": {"mean": 1.0}, "joint": {"mean": 2.5}},
         "observation_to_data": {"single": None, "joint": {"mean": 1.0}},
         "to_independent": {"single": None, "joint": {"mean": 0.5}},
     }
-    far = place | {"to_data": {"single": {"mean": 2.0}, "joint": {"mean": 3.5}}}
-    reports = {"0": {"places": {"data": place, "play": far}}, "1": {"places": {"data": far, "play": far}}}
-    (tmp_path / "tiny" / "3m--good" / "clone" / "support.json").write_text(json.dumps(reports))
+    far = near | {"to_data": {"single": {"mean": 2.0}, "joint": {"mean": 3.5}}}
+    reports = {"0": {"places": {"data": near, "play": far}}, "1": {"places": {"data": far, "play": far}}}
+    (place(tmp_path, "clone") / "support.json").write_text(json.dumps(reports))
     folder = tmp_path / "reports"
     page = report.write(score(study, tmp_path), tmp_path, folder).read_text()
+    assert "| cloning | 0.01 (1.00) |" in page and "| diverges | 0.01 (1.00) |" in page
     assert "| cloning | 1.50 / 3.00 |" in page and "| cloning | 2.00 / 3.50 |" in page
     for name in ("times.png", "support-data.png", "support-play.png"):
         assert name in page and (folder / name).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
@@ -230,7 +249,7 @@ def test_distances_to_the_data_and_times_come_into_the_report(file: Path, tmp_pa
 
 def test_damaged_distances_are_named(file: Path, tmp_path: Path) -> None:
     scores = scored(file, tmp_path, [10.0, 12.0], [1.0, 2.0])
-    path = tmp_path / "tiny" / "3m--good" / "clone" / "support.json"
+    path = place(tmp_path, "clone") / "support.json"
     path.write_text('{"0": {}}')
     with pytest.raises(CorruptFileError, match=r"support\.json is damaged"):
         nearness.table(scores, tmp_path, "data")
@@ -238,10 +257,11 @@ def test_damaged_distances_are_named(file: Path, tmp_path: Path) -> None:
 
 def test_a_damaged_curve_is_named(file: Path, tmp_path: Path) -> None:
     scores = scored(file, tmp_path, [10.0, 12.0], [1.0, 2.0])
-    curve = tmp_path / "tiny" / "3m--good" / "clone" / "seed-1" / "curve.csv"
-    curve.write_text("step,return\nten,4\n")
-    with pytest.raises(CorruptFileError, match=r"seed-1/curve\.csv"):
-        score(scores.study, tmp_path)
+    curve = place(tmp_path, "clone") / "seed-1" / "curve.csv"
+    for text in ("step,return\nten,4\n", "step,return,win_rate\n"):
+        curve.write_text(text)
+        with pytest.raises(CorruptFileError, match=r"seed-1/curve\.csv"):
+            score(scores.study, tmp_path)
 
 
 def command(file: Path, *words: str) -> list[str]:
@@ -269,36 +289,45 @@ def test_the_command_makes_what_is_missing_and_nothing_twice(file: Path) -> None
     assert (
         len(table[table.variant == "clone"]) == 4 and table[table.variant == "wild"]["stopped"].notna().all()
     )
-    outcome = json.loads((folder / "tiny" / "3m--good" / "wild" / "outcome.json").read_text())
-    assert outcome["exit_code"] == cells.DIVERGED and outcome["cpu_s"] > 0
+    wild = place(folder, "wild")
+    assert json.loads((wild / "outcome.json").read_text()) == {"exit_code": cells.DIVERGED}
+    assert float((wild / "cpu_s.txt").read_text()) > 0
     before = {path: path.stat().st_mtime_ns for path in (folder / "tiny").rglob("*") if path.is_file()}
     again = run(file, "two")
     assert again.returncode == 0 and "of 2" not in again.stderr and again.stdout == first.stdout
     assert before == {path: path.stat().st_mtime_ns for path in before}
+    (place(folder, "clone") / "seed-1" / "checkpoint.safetensors").unlink()
+    file.write_text(FILE.replace("hidden = [4, 4]", "hidden = [4]"))
+    third = run(file, "two")
+    assert "1 of 2: clone" in third.stderr and "2 of 2: wild" in third.stderr
+    assert third.returncode == 0 and len(list((folder / "tiny" / "3m--good").glob("wild-*"))) == 2
 
 
-def test_a_signal_ends_everything_and_the_study_continues(file: Path) -> None:
+def test_a_signal_to_the_whole_group_saves_and_the_study_continues(file: Path) -> None:
+    """As `timeout` and Slurm send it."""
     file.write_text(
         FILE.replace("starcraft = 10", "starcraft = 100_000").replace("evaluations = 2", "evaluations = 5000")
     )
+    line = command(file, "two", "--variants", "clone")
     process = subprocess.Popen(
-        command(file, "two", "--variants", "clone"), cwd=PROJECT, stderr=subprocess.PIPE, text=True,
+        line, cwd=PROJECT, stderr=subprocess.PIPE, text=True, process_group=0,
         env=os.environ | {"STUDY_MARK": str(file.parent)},
     )  # fmt: skip
-    curve = file.parent / "out" / "tiny" / "3m--good" / "clone" / "seed-0" / "curve.csv"
+    pattern = "out/tiny/3m--good/clone-*/seed-0/curve.csv"
     limit = time.monotonic() + 120
-    while not curve.exists() and time.monotonic() < limit:
+    while not list(file.parent.glob(pattern)) and time.monotonic() < limit:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 143 and "the same command continues" in said
     limit = time.monotonic() + 20.0
     while marked(str(file.parent)) and time.monotonic() < limit:
         time.sleep(0.02)
     assert not marked(str(file.parent))
-    assert (curve.parents[1] / "training.safetensors").exists()
-    assert not (curve.parents[1] / "outcome.json").exists()
+    folder = place(file.parent / "out", "clone")
+    assert "is saved" in (folder / "train.log").read_text() and (folder / "training.safetensors").exists()
+    assert not (folder / "outcome.json").exists() and float((folder / "cpu_s.txt").read_text()) > 0
 
 
 def test_what_fails_is_named_with_its_log_and_the_rest_is_made(file: Path) -> None:
@@ -307,4 +336,5 @@ def test_what_fails_is_named_with_its_log_and_the_rest_is_made(file: Path) -> No
     assert ended.returncode != 0
     last = ended.stderr.strip().splitlines()[-1]
     assert "wild on 3m/good" in last and "train.log" in last and "guidances" in last
-    assert (file.parent / "out" / "tiny" / "3m--good" / "clone" / "outcome.json").exists()
+    assert (place(file.parent / "out", "clone") / "outcome.json").exists()
+    assert (file.parent / "out" / "reports" / "two-tiny" / "report.md").exists()

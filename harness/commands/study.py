@@ -46,10 +46,18 @@ def main(arguments: list[str]) -> int:
     config = parse(StudyConfig, arguments, "study")
     check_between("--workers", config.workers, 1, 1024)
     study = spec.load(config.name, config.scale, config.file).only(config.datasets, config.variants)
-    make_missing(study, config.out, config.workers, config.device, say)
-    scores = score(study, config.out)
-    page = report.write(scores, config.out, config.out / "reports" / f"{study.name}-{study.scale.name}")
-    names, *rows = report.table(scores, report.returns, study.datasets)
-    print(render(names, rows))
-    print(f"\nreport  {page}")
+    try:
+        make_missing(study, config.out, config.workers, config.device, say)
+    finally:
+        print(_reported(study, config.out))
     return 0
+
+
+def _reported(study: spec.Study, out: Path) -> str:
+    """Write the report of what is finished, whether or not everything is; returns the last lines."""
+    scores = score(study, out)
+    if not scores.rows:
+        return "nothing is finished, no report"
+    page = report.write(scores, out, out / "reports" / f"{study.name}-{study.scale.name}")
+    names, *rows = report.table(scores, report.returns, study.datasets)
+    return f"{render(names, rows)}\n\nreport  {page}"

@@ -39,7 +39,8 @@ def test(scores: Scores, claims: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Every claim on every dataset that it names, and on all of them together.
 
     A claim has a `text`, a variant `ours` and others `theirs`, and perhaps `datasets` (default: all of the study).
-    It says that ours is at least as good, or with `same = true` that there is no difference.
+    It says that ours is at least as good, or with `same = true` that there is no difference. Datasets of maps without
+    references have no scores to compare.
 
     Raises:
         InvalidValueError: a key is missing, or unknown.
@@ -61,7 +62,7 @@ def _test_pair(scores: Scores, claim: Mapping[str, Any], theirs: str) -> list[Fi
     pairs: dict[str, tuple[DoubleArray, DoubleArray]] = {}
     for dataset in claim.get("datasets", scores.study.datasets):
         sides = [scores.find(dataset, name) for name in (claim["ours"], theirs)]
-        if sides[0] is not None and sides[1] is not None:
+        if sides[0] is not None and sides[1] is not None and scores.references[dataset] is not None:
             pairs[dataset] = (sides[0].scores(), sides[1].scores())
     if len(pairs) > 1:
         first, second = ([pair[side] for pair in pairs.values()] for side in (0, 1))
@@ -73,15 +74,16 @@ def _finding(
     claim: Mapping[str, Any], dataset: str, theirs: str, ours: DoubleArray, others: DoubleArray
 ) -> Finding:
     found = nested_difference([[x] for x in ours], [[x] for x in others])
-    verdict = (_same if claim.get("same") else _at_least)(found.estimate, found.interval)
+    judge = _same if claim.get("same") else _at_least
+    verdict = "undecided: seeds do not vary" if found.interval is None else judge(found.interval)
     return Finding(
         claim["text"], dataset, claim["ours"], theirs, found.estimate, found.interval,
         (len(ours), len(others)), verdict,
     )  # fmt: skip
 
 
-def _at_least(estimate: float, interval: Interval[float] | None) -> str:
-    low, high = (estimate, estimate) if interval is None else (interval.lower, interval.upper)
+def _at_least(interval: Interval[float]) -> str:
+    low, high = interval.lower, interval.upper
     if low > 0.0:
         return "holds: better"
     if low >= -MARGIN:
@@ -91,8 +93,8 @@ def _at_least(estimate: float, interval: Interval[float] | None) -> str:
     return "undecided"
 
 
-def _same(estimate: float, interval: Interval[float] | None) -> str:
-    low, high = (estimate, estimate) if interval is None else (interval.lower, interval.upper)
+def _same(interval: Interval[float]) -> str:
+    low, high = interval.lower, interval.upper
     if low >= -MARGIN and high <= MARGIN:
         return f"holds: within {MARGIN:g} points"
     if low > 0.0 or high < 0.0:

@@ -34,11 +34,8 @@ class Nearness(NamedTuple):
 
 
 def is_missing(cell: Cell, out: Path) -> bool:
-    """Whether a finished cell has not been measured since it was trained."""
-    trained, measured = cells.outcome_path(cell, out), cell.folder(out) / _FILE
-    return trained.exists() and not (
-        measured.exists() and measured.stat().st_mtime_ns >= trained.stat().st_mtime_ns
-    )
+    """Whether a finished cell has not been measured."""
+    return cells.is_done(cell, out) and not (cells.folder(cell, out) / _FILE).exists()
 
 
 def measure_cell(cell: Cell, out: Path) -> int:
@@ -53,7 +50,7 @@ def measure_cell(cell: Cell, out: Path) -> int:
         with one_torch_thread():
             found = measure([outcome.checkpoint for outcome in outcomes], dataset, options)
         reports = {o.seed: report.to_json() for o, report in zip(outcomes, found, strict=True)}
-    write_atomic(cell.folder(out) / _FILE, json.dumps(reports, indent=1).encode())
+    write_atomic(cells.folder(cell, out) / _FILE, json.dumps(reports, indent=1).encode())
     return 0
 
 
@@ -63,7 +60,7 @@ def read(found: Scored, out: Path, place: str) -> dict[int, Nearness]:
     Raises:
         CorruptFileError: the file is damaged.
     """
-    path = found.cell.folder(out) / _FILE
+    path = cells.folder(found.cell, out) / _FILE
     if not path.exists():
         return {}
     try:
@@ -102,7 +99,7 @@ def table(scores: Scores, out: Path, place: str) -> list[list[str]]:
 def _words(values: list[Nearness]) -> str:
     if not values:
         return "-"
-    means = np.mean(np.array(values), axis=0)
+    means = np.nanmean(np.array(values), axis=0)
     return f"{means[0]:.2f} / {means[1]:.2f}"
 
 
@@ -110,6 +107,8 @@ def points(scores: Scores, out: Path, place: str) -> list[tuple[str, str, float,
     """(dataset, label, joint distance over the data's, normalised score), one per seed."""
     found = []
     for row in scores.rows:
+        if row.references is None:
+            continue
         by_seed = dict(enumerate(row.scores()))
         for seed, near in read(row, out, place).items():
             found.append((row.cell.dataset, row.cell.variant.label, near.joint, float(by_seed[seed])))

@@ -85,6 +85,9 @@ def times(scores: Scores, path: Path) -> Path:
         minutes = [row.cpu_s / len(row.outcomes) / 60.0 for row in rows]
         places = np.arange(len(rows))[::-1]
         axes.barh(places, minutes, color=_COLOURS[0], height=0.6)
+        for place, value in zip(places, minutes, strict=True):
+            axes.text(value, place, f" {value:.3g}", va="center", fontsize=9)
+        axes.locator_params(axis="x", nbins=4)
         axes.set_yticks(places, [row.cell.variant.label for row in rows], fontsize=9)
         axes.set_title(dataset, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)

@@ -114,6 +114,8 @@ def page(scores: Scores, pictures: Sequence[tuple[str, Path]]) -> list[str]:
     lines += ["## Return", "", *markdown([names, of_data, *rows]), ""]
     if battles := [dataset for dataset, has_win in scores.has_win.items() if has_win]:
         lines += ["## Win rate (%)", "", *markdown(table(scores, win_rates, battles)), ""]
+    if study.figure == "times":
+        lines += ["## Processor minutes of one training", "", *_times(scores), ""]
     if study.claims:
         lines += ["## Claims", "", *_claims(scores), ""]
     for title, path in pictures:
@@ -132,6 +134,22 @@ def _protocol(scores: Scores) -> str:
     )
 
 
+def _times(scores: Scores) -> list[str]:
+    first = scores.study.variants[0].name
+
+    def words(cell: Scored) -> str:
+        peer = scores.find(cell.cell.dataset, first)
+        ratio = "" if peer is None else f" ({cell.cpu_s / peer.cpu_s:.2f})"
+        return f"{cell.cpu_s / len(cell.outcomes) / 60.0:.2f}{ratio}"
+
+    return [
+        "In brackets over the first variant's. Starting and playing are included, and seeds that diverged early make a training "
+        "look cheap; steps alone are compared by `harness bench train`.",
+        "",
+        *markdown(table(scores, words, scores.study.datasets)),
+    ]
+
+
 def _claims(scores: Scores) -> list[str]:
     found = claims.test(scores, scores.study.claims)
     rows = []
@@ -145,7 +163,7 @@ def _claims(scores: Scores) -> list[str]:
     scales = "; ".join(scores.scales())
     return [
         f"Differences are points of normalised score ({scales}); a seed that diverged counts as 0. Intervals of 95 % by "
-        f"Welch's t over training seeds. Less than {claims.MARGIN:g} points count as no difference.",
+        f"Welch's t over training seeds, of these evaluation episodes. Less than {claims.MARGIN:g} points count as no difference.",
         "",
         *markdown([["claim", "compared", "dataset", "difference", "95 % interval", "verdict"], *rows]),
     ]

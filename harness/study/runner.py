@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from env_adapters.errors import HarnessError
+from env_adapters.errors import DivergenceError
 from harness.progress import Say
 from harness.study import cells, nearness
 from harness.study.jobs import Job, run_all
-from harness.study.spec import Study
+from harness.study.spec import Cell, Study
 
 _SETTLED: Final = (0, cells.DIVERGED)
 """Exit codes after which there is nothing to do again."""
@@ -40,40 +40,41 @@ def _collections(study: Study, out: Path) -> Iterator[Job]:
         path = cells.dataset_path(out, study.scale, dataset)
         if not path.exists():
             words = cells.collect_command(out, study.scale, dataset)
-            yield Job(f"dataset {dataset}", run_words, (words, None), path.with_suffix(".log"))
+            yield Job(f"dataset {dataset}", run_words, (words,), path.with_suffix(".log"))
 
 
 def _trainings(study: Study, out: Path, device: str) -> Iterator[Job]:
     for cell in study.cells():
-        words = cells.train_command(cell, out, device, cells.agent_options)
-        if not cells.is_done(cell, out, words):
+        if not cells.is_done(cell, out):
             what = f"{cell.variant.name} on {cell.dataset}"
-            arguments = (words, cells.outcome_path(cell, out))
-            yield Job(what, run_words, arguments, cell.folder(out) / "train.log")
+            yield Job(what, train, (cell, out, device), cells.folder(cell, out) / "train.log")
 
 
 def _measurements(study: Study, out: Path) -> Iterator[Job]:
     for cell in study.cells():
         if cell.variant.name in study.support and nearness.is_missing(cell, out):
             what = f"distances to the data of {cell.variant.name} on {cell.dataset}"
-            yield Job(what, nearness.measure_cell, (cell, out), cell.folder(out) / "support.log")
+            yield Job(what, nearness.measure_cell, (cell, out), cells.folder(cell, out) / "support.log")
 
 
-def run_words(words: cells.Command, outcome: Path | None) -> int:
-    """Body of a process: run a command line, and note in `outcome` what came of a training."""
+def run_words(words: cells.Command) -> int:
+    """Body of a process: run a command line."""
     from harness import cli
 
+    return cli.run(words)
+
+
+def train(cell: Cell, out: Path, device: str) -> int:
+    """Body of a process: train a cell, and note that it came to its end and how long it took."""
+    outcome = cells.outcome_path(cell, out)
     try:
-        code = cli.run(words)
-    except HarnessError as error:
-        if outcome is not None and error.exit_code == cells.DIVERGED:
-            _note(outcome, words, cells.DIVERGED)
+        code = run_words(cells.train_command(cell, out, device))
+    except DivergenceError:
+        cells.write_outcome(outcome, cells.DIVERGED)
         raise
-    if outcome is not None:
-        _note(outcome, words, code)
+    else:
+        cells.write_outcome(outcome, code)
+    finally:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cells.add_time(cells.time_path(cell, out), usage.ru_utime + usage.ru_stime)
     return code
-
-
-def _note(outcome: Path, words: cells.Command, code: int) -> None:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    cells.write_outcome(outcome, words, code, usage.ru_utime + usage.ru_stime)

@@ -11,6 +11,7 @@ from datasets.card import DatasetCard
 from datasets.formats.native import open_dataset
 from env_adapters import scenarios
 from env_adapters.api import DoubleArray
+from env_adapters.errors import InvalidValueError
 from harness.references import References, describe, find_references, normalised
 from harness.study import cells
 from harness.study.spec import Cell, Study
@@ -39,13 +40,13 @@ class Scored:
     def scores(self) -> DoubleArray:
         """Per seed the normalised score, [K]; a seed that diverged counts as a random team, 0.
 
-        Without references of the scenario it is the return, and 0 for a seed that diverged.
+        Raises:
+            InvalidValueError: the map has no references.
         """
-        returns = [o.last.get("return") for o in self.outcomes]
-        return np.array([0.0 if r is None else self._normalised(r) for r in returns])
-
-    def _normalised(self, value: float) -> float:
-        return value if self.references is None else normalised(value, self.references)
+        found = self.references
+        if found is None:
+            raise InvalidValueError(f"{self.cell.map} has no references, so that nothing can be normalised")
+        return np.array([0.0 if o.stopped else normalised(o.last["return"], found) for o in self.outcomes])
 
 
 @dataclass(frozen=True)

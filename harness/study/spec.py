@@ -74,10 +74,6 @@ class Cell:
         """Name of the scenario."""
         return self.dataset.partition("/")[0]
 
-    def folder(self, out: Path) -> Path:
-        """Where its training stands below a folder of studies."""
-        return out / self.scale.name / self.dataset.replace("/", "--") / self.variant.name
-
 
 @dataclass(frozen=True)
 class Study:
