@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +48,7 @@ def context() -> ForkServerContext:
     """
     chosen = multiprocessing.get_context("forkserver")
     chosen.set_forkserver_preload(_PRELOAD)
+    resource_tracker.ensure_running()  # when it starts it lets SIGTERM through again
     # PYTHONSAFEPATH: a user's agents.py in the current folder must not be taken for the package agents
     with _environment(dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONSAFEPATH": "1"}), _blocked(_ENDING):
         try:

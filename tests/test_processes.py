@@ -145,3 +145,35 @@ if __name__ == "__main__":
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert not is_alive(int(told.stdout))
+
+
+def test_the_server_of_children_does_not_end_when_a_group_is_asked_to(tmp_path: Path) -> None:
+    """Its end would kill children that are finishing or saving. They hear the signals themselves."""
+    script = tmp_path / "asks.py"
+    script.write_text(
+        """
+import os, signal, time
+from pathlib import Path
+
+from harness.processes import context, descendants, is_alive, start
+
+def listen(path):
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    Path(path).write_text(str(blocked & {signal.SIGTERM, signal.SIGHUP}))
+
+if __name__ == "__main__":
+    context()
+    servers = descendants()
+    for pid in servers:
+        os.kill(pid, signal.SIGTERM)
+    time.sleep(0.5)
+    assert all(map(is_alive, servers))
+    start(listen, ("heard.txt",), None).join()
+    print(Path("heard.txt").read_text())
+"""
+    )
+    told = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PROJECT)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert told.stdout == "set()\n"
