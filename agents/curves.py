@@ -10,6 +10,21 @@ from env_adapters.errors import CorruptFileError
 from env_adapters.files import write_atomic, writing
 
 
+def read_curve(path: Path) -> dict[int, dict[str, str]]:
+    """Step -> the columns that its row has.
+
+    Raises:
+        CorruptFileError: the file is no learning curve.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = {int(row.pop("step")): row for row in csv.DictReader(file)}
+    except (KeyError, ValueError, TypeError) as error:
+        raise CorruptFileError(f"{path} is no learning curve; delete it to begin a new one") from error
+    # A cell that a row does not have is empty.
+    return {step: {name: value for name, value in row.items() if value} for step, row in rows.items()}
+
+
 class Curve:
     """Rows by step; a resumed training drops those after the step it goes on from.
 
@@ -26,17 +41,7 @@ class Curve:
         self._rows: dict[int, dict[str, str]] = {}
         if not step or not path.exists():
             return
-        try:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = {int(row.pop("step")): row for row in csv.DictReader(file)}
-        except (KeyError, ValueError, TypeError) as error:
-            raise CorruptFileError(f"{path} is no learning curve; delete it to begin a new one") from error
-        # A cell that a row does not have is empty.
-        self._rows = {
-            number: {name: value for name, value in row.items() if value}
-            for number, row in rows.items()
-            if number <= step
-        }
+        self._rows = {number: row for number, row in read_curve(path).items() if number <= step}
 
     def put(self, step: int, values: Mapping[str, float | str]) -> None:
         """Add columns to the row of a step and write the file; OutputError where that is impossible."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from datasets.describe import Description
+from datasets.pictures import new_figure, write_png
 from datasets.published import Compared
 from env_adapters.api import DoubleArray, IntArray
-from env_adapters.errors import InvalidValueError, MissingExtraError
-from env_adapters.files import write_atomic, writing
+from env_adapters.errors import InvalidValueError
 
 _OURS, _THEIRS, _GREY = "#3b6ea5", "#c8553d", "#555555"
 _MAX_BARS = 40
@@ -41,13 +40,7 @@ def write_plot(found: Description, compared: Sequence[Compared], path: Path) -> 
         OutputError: the file cannot be written.
     """
     check_picture(path)
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("a picture of a dataset", "plot") from error
-    figure: Any = Figure(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
+    figure = new_figure("a picture of a dataset", _SIZE_INCHES, _DOTS_PER_INCH)
     published = {row.name: row.published for row in compared}
     upper, lower = figure.subfigures(2, 1)
     (returns, lengths), (actions, shares) = upper.subplots(1, 2), lower.subplots(1, 2)
@@ -64,11 +57,7 @@ def write_plot(found: Description, compared: Sequence[Compared], path: Path) -> 
     )
     _actions(actions, found)
     _shares(shares, found, published.get("state-action coverage"))
-    content = io.BytesIO()
-    canvas.print_png(content)
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, content.getvalue())
+    write_png(figure, path)
 
 
 def _histogram(

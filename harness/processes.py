@@ -28,7 +28,7 @@ from env_adapters.errors import OutputError
 
 _PRELOAD: Final = ["torch", "agents.acting", "agents.checkpoints", "harness.agent_process", "harness.workers"]
 FILE_LIMIT_BYTES: Final = 64 << 20
-"""Largest file a child may write, its log included: an agent that prints a gigabyte gets an error instead."""
+"""Largest file a child may write that runs others' code, its log included: an agent that prints a gigabyte gets an error."""
 _ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG: Final = 1
@@ -88,34 +88,45 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def start(target: Callable[..., None], arguments: tuple[Any, ...], log: Path | None) -> ForkServerProcess:
+def start(
+    target: Callable[..., None],
+    arguments: tuple[Any, ...],
+    log: Path | None,
+    file_limit_bytes: int | None = FILE_LIMIT_BYTES,
+) -> ForkServerProcess:
     """Start a function of a module in a guarded child that sees this process's folder and environment of now.
 
     Args:
         target: called with `arguments`, which must be picklable.
         arguments: pipes and shared memory of `context()` among them.
         log: file for what the child prints; None throws it away.
+        file_limit_bytes: see `child_guard`.
     """
-    surroundings = (str(Path.cwd()), dict(os.environ), None if log is None else log.absolute())
+    guard = (None if log is None else log.absolute(), file_limit_bytes)
+    surroundings = (str(Path.cwd()), dict(os.environ), guard)
     process = context().Process(target=_enter, args=(surroundings, target, arguments))
     process.start()
     return process
 
 
 def _enter(
-    surroundings: tuple[str, dict[str, str], Path | None],
+    surroundings: tuple[str, dict[str, str], tuple[Path | None, int | None]],
     target: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> None:
-    folder, environment, log = surroundings
-    child_guard(log=log)
+    folder, environment, (log, file_limit_bytes) = surroundings
+    child_guard(log=log, file_limit_bytes=file_limit_bytes)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     target(*arguments)
 
 
-def child_guard(memory_limit_bytes: int | None = None, log: Path | None = None) -> None:
+def child_guard(
+    memory_limit_bytes: int | None = None,
+    log: Path | None = None,
+    file_limit_bytes: int | None = FILE_LIMIT_BYTES,
+) -> None:
     """Make this child process safe; the first thing it does.
 
     It becomes the leader of its own process group, ignores Ctrl-C (the parent decides), writes no core file, and
@@ -125,6 +136,7 @@ def child_guard(memory_limit_bytes: int | None = None, log: Path | None = None) 
     Args:
         memory_limit_bytes: private memory after which allocations fail (RLIMIT_DATA); None for no limit.
         log: file for what the process prints, compiled code included; None throws it away.
+        file_limit_bytes: largest file it may write, the log included; None for no limit.
     """
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -133,9 +145,10 @@ def child_guard(memory_limit_bytes: int | None = None, log: Path | None = None) 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if memory_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_bytes, memory_limit_bytes))
-    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    limit = FILE_LIMIT_BYTES if hard == resource.RLIM_INFINITY else min(FILE_LIMIT_BYTES, hard)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    if file_limit_bytes is not None:
+        hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+        limit = file_limit_bytes if hard == resource.RLIM_INFINITY else min(file_limit_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     target = os.open(os.devnull if log is None else log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(target, 1)
     os.dup2(target, 2)

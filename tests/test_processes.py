@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.processes import child_guard, context, descendants, is_alive, kill_tree
+from harness.processes import start as start_guarded
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -177,3 +178,16 @@ if __name__ == "__main__":
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert told.stdout == "set()\n"
+
+
+def _tell_file_limit(answers: Connection) -> None:
+    answers.send(resource.getrlimit(resource.RLIMIT_FSIZE)[0])
+
+
+@pytest.mark.parametrize("limit", [1 << 20, None])
+def test_a_child_may_write_files_of_any_size_where_it_was_said(limit: int | None) -> None:
+    mine, theirs = context().Pipe()
+    child = start_guarded(_tell_file_limit, (theirs,), None, file_limit_bytes=limit)
+    assert mine.poll(60)
+    assert mine.recv() == (resource.getrlimit(resource.RLIMIT_FSIZE)[0] if limit is None else limit)
+    child.join()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -11,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from agents.curves import read_curve
 from env_adapters.errors import CorruptFileError, DivergenceError
 from env_adapters.files import write_atomic
 from harness.study.spec import Cell, Scale
@@ -146,17 +146,14 @@ def cpu_s(cell: Cell, out: Path) -> float:
 
 def _outcome(seed: int, place: Path) -> Outcome:
     path = place / "curve.csv"
-    curve: dict[int, dict[str, float]] = {}
     stopped = None
+    curve: dict[int, dict[str, float]] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                step = int(row.pop("step"))
-                if row.get("stopped"):
-                    stopped = f"{row['stopped']} at step {step}"
-                row.pop("stopped", None)
-                curve[step] = {name: float(value) for name, value in row.items() if value}
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        for step, row in read_curve(path).items():
+            if why := row.pop("stopped", None):
+                stopped = f"{why} at step {step}"
+            curve[step] = {name: float(value) for name, value in row.items()}
+    except (OSError, ValueError, CorruptFileError) as error:
         raise CorruptFileError(
             f"{path} is no learning curve: {error}; delete its folder, the study makes it again"
         ) from error

@@ -31,7 +31,6 @@ class Finding:
     """Of mean scores, ours minus theirs."""
     interval: Interval[float] | None
     """95 % (Welch's t over training seeds); None where seeds do not vary."""
-    n_seeds: tuple[int, int]
     verdict: str
 
 
@@ -76,10 +75,7 @@ def _finding(
     found = nested_difference([[x] for x in ours], [[x] for x in others])
     judge = _same if claim.get("same") else _at_least
     verdict = "undecided: seeds do not vary" if found.interval is None else judge(found.interval)
-    return Finding(
-        claim["text"], dataset, claim["ours"], theirs, found.estimate, found.interval,
-        (len(ours), len(others)), verdict,
-    )  # fmt: skip
+    return Finding(claim["text"], dataset, claim["ours"], theirs, found.estimate, found.interval, verdict)
 
 
 def _at_least(interval: Interval[float]) -> str:

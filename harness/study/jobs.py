@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import time
@@ -72,16 +71,13 @@ def _started(job: Job) -> Any:
     with writing(job.log):
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.unlink(missing_ok=True)
-    return start(_body, (job.target, job.arguments), job.log)
+    # Datasets and training states are larger than what code of others may write.
+    return start(_body, (job.target, job.arguments), job.log, file_limit_bytes=None)
 
 
 def _body(target: Callable[..., int], arguments: tuple[Any, ...]) -> None:
     from harness.errors import raise_on_ending_signals, run_command
 
-    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (hard, hard)
-    )  # the limit of guarded processes is meant for logs
     raise_on_ending_signals()
     sys.exit(run_command(lambda: target(*arguments)))
 

@@ -27,10 +27,6 @@ class Nearness(NamedTuple):
 
     single: float
     joint: float
-    observation: float
-    """Of the situations themselves."""
-    independent: float
-    """The joint distance over that of agents that are each inside the data and do not coordinate."""
 
 
 def is_missing(cell: Cell, out: Path) -> bool:
@@ -73,16 +69,9 @@ def read(found: Scored, out: Path, place: str) -> dict[int, Nearness]:
 
 
 def _nearness(report: dict[str, Any]) -> Nearness:
-    def mean(group: str, name: str) -> float:
-        value = report[group][name]
-        return float("nan") if value is None else float(value["mean"])
-
-    return Nearness(
-        mean("to_data", "single"),
-        mean("to_data", "joint"),
-        mean("observation_to_data", "joint"),
-        mean("to_independent", "joint"),
-    )
+    """NaN for a ratio to zero."""
+    ratios = [report["to_data"][name] for name in Nearness._fields]
+    return Nearness(*(float("nan") if ratio is None else float(ratio["mean"]) for ratio in ratios))
 
 
 def table(scores: Scores, out: Path, place: str) -> list[list[str]]:

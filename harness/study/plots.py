@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from env_adapters.errors import MissingExtraError
-from env_adapters.files import write_atomic
+from datasets.pictures import new_figure, write_png
 from harness.statistics.intervals import mean_interval
 from harness.study.scores import Scored, Scores
 
@@ -24,22 +22,14 @@ _DOTS_PER_INCH: Final = 120
 
 def figure(rows: int, columns: int, sharey: str = "none") -> tuple[Any, Any]:
     """An empty figure and its panels [rows][columns]; MissingExtraError without matplotlib."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("the pictures of a study", "plot") from error
     width, height = _PANEL_INCHES
-    made: Any = Figure(figsize=(width * columns, height * rows), dpi=_DOTS_PER_INCH, layout="constrained")
+    made = new_figure("the pictures of a study", (width * columns, height * rows), _DOTS_PER_INCH)
     return made, made.subplots(rows, columns, squeeze=False, sharey=sharey)
 
 
 def save(made: Any, path: Path) -> Path:
     """Write a figure as PNG and return its path."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    content = io.BytesIO()
-    FigureCanvasAgg(made).print_png(content)
-    write_atomic(path, content.getvalue())
+    write_png(made, path)
     return path
 
 
