@@ -18,7 +18,14 @@ from descendants import marked
 
 from agents import registry
 from agents.training_options import TrainConfig
-from env_adapters.errors import CorruptFileError, HarnessError, InvalidValueError, UnknownNameError
+from env_adapters.errors import (
+    CorruptFileError,
+    HarnessError,
+    InvalidValueError,
+    MissingExtraError,
+    UnknownNameError,
+)
+from harness.commands.study import main
 from harness.study import cells, claims, nearness, report, spec
 from harness.study.scores import Scores, score
 
@@ -262,6 +269,15 @@ def test_a_damaged_curve_is_named(file: Path, tmp_path: Path) -> None:
         curve.write_text(text)
         with pytest.raises(CorruptFileError, match=r"seed-1/curve\.csv"):
             score(scores.study, tmp_path)
+
+
+def test_a_missing_package_is_missed_before_anything_is_trained(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match="plot"):
+        main(command(file, "two")[4:])
+    assert not (file.parent / "out").exists()
 
 
 def command(file: Path, *words: str) -> list[str]:

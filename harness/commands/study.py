@@ -11,7 +11,7 @@ import tyro
 from env_adapters.bounds import check_between
 from env_adapters.errors import UsageError
 from harness.commands.parsing import parse, say
-from harness.study import report, spec
+from harness.study import plots, report, spec
 from harness.study.runner import make_missing
 from harness.study.scores import score
 from harness.tables import render
@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
     config = parse(StudyConfig, arguments, "study")
     check_between("--workers", config.workers, 1, 1024)
     study = spec.load(config.name, config.scale, config.file).only(config.datasets, config.variants)
+    plots.figure(1, 1)  # what it needs is missed before hours of training, not after them
     try:
         make_missing(study, config.out, config.workers, config.device, say)
     finally:

@@ -23,7 +23,7 @@ _DOTS_PER_INCH: Final = 120
 def figure(rows: int, columns: int, sharey: str = "none") -> tuple[Any, Any]:
     """An empty figure and its panels [rows][columns]; MissingExtraError without matplotlib."""
     width, height = _PANEL_INCHES
-    made = new_figure("the pictures of a study", (width * columns, height * rows), _DOTS_PER_INCH)
+    made = new_figure("the report of a study", (width * columns, height * rows), _DOTS_PER_INCH)
     return made, made.subplots(rows, columns, squeeze=False, sharey=sharey)
 
 
